@@ -1,0 +1,18 @@
+"""Forward and backward propagation for dense neural networks: NumPy arrays in and out, a Rust core.
+
+`forward_pass`, `backward_pass` and `train` are the notebook tier (`ironprop.notebook` has all of it).
+"""
+
+from ironprop import notebook
+from ironprop._core import InternalError, __version__, show_config
+from ironprop.notebook import backward_pass, forward_pass, train
+
+__all__ = [
+    "InternalError",
+    "__version__",
+    "backward_pass",
+    "forward_pass",
+    "notebook",
+    "show_config",
+    "train",
+]

@@ -1,0 +1,49 @@
+# The compiled core. Private: the public, documented names are in the typed modules beside this file.
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__version__: str
+
+class InternalError(Exception):
+    """A defect of ironprop itself: the call has failed, the process goes on."""
+
+def show_config() -> dict[str, Any]: ...
+def forward_pass(
+    X: ArrayLike, W: Sequence[ArrayLike], B: Sequence[ArrayLike], activation: str
+) -> tuple[NDArray[Any], list[NDArray[Any]], list[NDArray[Any]]]: ...
+def backward_pass(
+    W: Sequence[NDArray[Any]],
+    B: Sequence[NDArray[Any]],
+    A: Sequence[ArrayLike],
+    dA: Sequence[ArrayLike],
+    pred: ArrayLike,
+    Y: ArrayLike,
+    learning_rate: float,
+    gradient: str,
+) -> None: ...
+def train(
+    X: ArrayLike,
+    Y: ArrayLike,
+    W: Sequence[NDArray[Any]],
+    B: Sequence[NDArray[Any]],
+    epochs: int,
+    learning_rate: float,
+    gradient: str,
+    activation: str,
+    batch_size: int | None,
+    shuffle: bool,
+    seed: int | None,
+    log_every: int | None,
+    log: Callable[[int, NDArray[Any] | None, float], None],
+) -> NDArray[np.float64]: ...
+def initialize(
+    sizes: Sequence[int], seed: int | None, scheme: str, dtype: str
+) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]: ...
+def sig(x: ArrayLike) -> NDArray[Any]: ...
+def dsig(a: ArrayLike) -> NDArray[Any]: ...
+def mse(x: ArrayLike, y: ArrayLike) -> np.floating[Any]: ...
+def dmse(x: ArrayLike, y: ArrayLike) -> NDArray[Any]: ...

@@ -1,0 +1,86 @@
+//! The way into the core and back: the GIL, signals, errors and panics.
+//!
+//! Every function of the module does its work inside `guarded`; whoever computes goes through `run_detached`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use pyo3::exceptions::{PyException, PyFloatingPointError, PyMemoryError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+
+use crate::error::{Error, Kind};
+
+pyo3::create_exception!(
+    ironprop,
+    InternalError,
+    PyException,
+    "A defect of ironprop itself: the call has failed, the process goes on."
+);
+
+/// Floating-point operations that take about 20 µs: work longer than that releases the GIL.
+const SHORT_WORK: usize = 200_000;
+
+/// The time between two looks for signals.
+const BETWEEN_POLLS: Duration = Duration::from_millis(50);
+
+impl From<Error> for PyErr {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        match error.kind() {
+            Kind::Value => PyValueError::new_err(message),
+            Kind::Memory => PyMemoryError::new_err(message),
+            Kind::Diverged => PyFloatingPointError::new_err(message),
+            Kind::Stopped => PyRuntimeError::new_err(message),
+        }
+    }
+}
+
+/// Runs a binding's body; a panic in it becomes an `InternalError`, which `except Exception` catches.
+pub(super) fn guarded<R>(body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+        let message = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        Err(InternalError::new_err(format!("this is a defect of ironprop, please report it: {message}")))
+    })
+}
+
+/// Runs `work` of about so many floating-point operations, without the GIL if that takes long.
+pub(super) fn run_detached<R: Send>(
+    py: Python<'_>,
+    operations: usize,
+    work: impl FnOnce() -> R + Send,
+) -> R {
+    if operations <= SHORT_WORK { work() } else { py.detach(work) }
+}
+
+/// Looks for signals, but not too often.
+#[derive(Debug)]
+pub(super) struct Signals {
+    last: Instant,
+}
+
+impl Signals {
+    pub(super) fn new() -> Self {
+        Self { last: Instant::now() }
+    }
+
+    /// Runs the handlers of signals that have come, and fails with what they raise.
+    pub(super) fn poll(&mut self) -> PyResult<()> {
+        if self.last.elapsed() < BETWEEN_POLLS {
+            return Ok(());
+        }
+        let result = Python::attach(|py| py.check_signals());
+        self.last = Instant::now();
+        result
+    }
+}
+
+/// Panics, for the test that sees what becomes of it.
+#[cfg(feature = "test-hooks")]
+#[pyfunction]
+pub(super) fn _panic() -> PyResult<()> {
+    guarded(|| panic!("asked for by a test"))
+}

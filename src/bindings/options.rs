@@ -1,0 +1,96 @@
+//! Numbers and names from Python: each is checked against its range, and the message names the option.
+
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::boundary::guarded;
+use crate::error::Error;
+use crate::kernels::{Element, Level};
+
+/// The value that goes by that name.
+pub(super) fn named<V: Copy>(
+    option: &'static str,
+    name: &str,
+    all: &[(&'static str, V)],
+) -> PyResult<V> {
+    let found = all.iter().find(|(known, _)| *known == name);
+    found.map(|&(_, value)| value).ok_or_else(|| {
+        let known = all.iter().map(|&(known, _)| known).collect();
+        Error::UnknownName { option, name: name.to_owned(), known }.into()
+    })
+}
+
+/// A whole number from `least` to `most`.
+pub(super) fn whole_number(
+    option: &'static str,
+    value: &Bound<'_, PyAny>,
+    least: u64,
+    most: u64,
+) -> PyResult<u64> {
+    let out_of_range = || {
+        let expected = match most {
+            u64::MAX => format!("a whole number from {least} to 2**64 - 1"),
+            _ if most >= i64::MAX as u64 => format!("a whole number of at least {least}"),
+            _ => format!("a whole number from {least} to {most}"),
+        };
+        Error::OutOfRange { option, expected, value: value.to_string() }.into()
+    };
+    match value.extract::<i128>() {
+        Ok(number) => u64::try_from(number)
+            .ok()
+            .filter(|number| (least..=most).contains(number))
+            .ok_or_else(out_of_range),
+        Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => Err(out_of_range()),
+        Err(_) => Err(PyTypeError::new_err(format!(
+            "{option} must be a whole number, got {}",
+            value.get_type().name()?
+        ))),
+    }
+}
+
+/// A step size: positive and finite, also after rounding to the network's type.
+pub(super) fn learning_rate<T: Element>(value: f64) -> PyResult<T> {
+    let rounded = T::from_f64(value);
+    if rounded.is_finite() && rounded > T::ZERO {
+        return Ok(rounded);
+    }
+    let expected = if value.is_finite() && value > 0.0 {
+        "a positive finite number in float32".to_owned()
+    } else {
+        "a positive finite number".to_owned()
+    };
+    Err(Error::OutOfRange { option: "learning_rate", expected, value: value.to_string() }.into())
+}
+
+/// Describe this installation.
+///
+/// Returns
+/// -------
+/// dict
+///     `version` of the package; build `profile`, "release" or "debug"; the SIMD `level` in use and all `levels` that
+///     this CPU has; the number of `threads`.
+///
+/// Raises
+/// ------
+/// ValueError
+///     If the environment variable `IRONPROP_LEVEL` names a level that does not exist or that this CPU lacks.
+///
+/// Examples
+/// --------
+/// >>> import ironprop
+/// >>> ironprop.show_config()["levels"][0]
+/// 'portable'
+#[pyfunction]
+pub(super) fn show_config(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    guarded(|| {
+        let config = PyDict::new(py);
+        config.set_item("version", env!("CARGO_PKG_VERSION"))?;
+        config.set_item("profile", if cfg!(debug_assertions) { "debug" } else { "release" })?;
+        config.set_item("level", Level::current()?.name())?;
+        let levels: Vec<_> = Level::available().into_iter().map(Level::name).collect();
+        config.set_item("levels", levels)?;
+        config.set_item("threads", 1)?;
+        Ok(config)
+    })
+}

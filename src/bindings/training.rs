@@ -1,0 +1,253 @@
+//! `train` and `initialize`: whole loops and whole networks, on copies of the caller's arrays.
+//!
+//! `train` works without the GIL on parameters and data of its own, so that nothing another thread does to the arrays can
+//! reach it; at the end, and also after Ctrl-C or divergence, the parameters are written back.
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use super::arrays::{Array, Dtype, Fresh, Name, Number, Target, check_overlap};
+use super::boundary::{Signals, guarded, run_detached};
+use super::layers::{Layers, Targets};
+use super::options::{learning_rate, named, whole_number};
+use crate::error::{Error, zeros};
+use crate::kernels::{Activation, Level, Matrix};
+use crate::network::{Network, init};
+use crate::training::{self, Batches, Gradient, Observer, Settings};
+
+/// What `train` is asked for, beside the arrays.
+struct Options<'a, 'py> {
+    epochs: usize,
+    learning_rate: f64,
+    gradient: Gradient,
+    activation: Activation,
+    batch_size: usize,
+    /// The seed of the orders, where the samples are shuffled.
+    seed: Option<u64>,
+    log_every: Option<usize>,
+    log: &'a Bound<'py, PyAny>,
+}
+
+/// See `ironprop.notebook.train`.
+#[pyfunction]
+#[pyo3(signature = (
+    X, Y, W, B, epochs, learning_rate, gradient, activation, batch_size, shuffle, seed, log_every, log
+))]
+#[allow(non_snake_case)] // the notebook's argument names
+#[allow(clippy::too_many_arguments)] // the options of the public function
+pub(super) fn train<'py>(
+    py: Python<'py>,
+    X: &Bound<'py, PyAny>,
+    Y: &Bound<'py, PyAny>,
+    W: &Bound<'py, PyAny>,
+    B: &Bound<'py, PyAny>,
+    epochs: &Bound<'py, PyAny>,
+    learning_rate: f64,
+    gradient: &str,
+    activation: &str,
+    batch_size: Option<&Bound<'py, PyAny>>,
+    shuffle: bool,
+    seed: Option<&Bound<'py, PyAny>>,
+    log_every: Option<&Bound<'py, PyAny>>,
+    log: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    guarded(|| {
+        let layers = Layers::<Target<'_>>::take(W, B)?;
+        let x = layers.samples(X)?;
+        let n_samples = x.shape()[0];
+        if n_samples == 0 {
+            let (argument, shape) = ("X".to_owned(), x.shape().to_vec());
+            return Err(Error::Shape { argument, shape, expected: "at least one sample".to_owned() }.into());
+        }
+        let predictions = [n_samples, layers.n_outputs(layers.len() - 1)];
+        let targets = Targets::read(Y, Name("Y", None), &predictions, layers.dtype())?;
+        let arrays = [(&x, Name("X", None)), (targets.array(), Name("Y", None))];
+        check_overlap(layers.targets(), arrays.into_iter())?;
+        let seed = read_seed(seed)?;
+        let options = Options {
+            epochs: count("epochs", epochs, 0, usize::MAX)?,
+            learning_rate,
+            gradient: named("gradient", gradient, Gradient::ALL)?,
+            activation: named("activation", activation, Activation::ALL)?,
+            batch_size: match batch_size {
+                None => n_samples,
+                Some(size) => count("batch_size", size, 1, n_samples)?,
+            },
+            seed: shuffle.then(|| seed.map_or_else(system_seed, Ok)).transpose()?,
+            log_every: log_every.map(|every| count("log_every", every, 1, usize::MAX)).transpose()?,
+            log,
+        };
+        match layers.dtype() {
+            Dtype::F32 => run::<f32>(py, layers, &x, &targets, &options),
+            Dtype::F64 => run::<f64>(py, layers, &x, &targets, &options),
+        }
+    })
+}
+
+fn run<'py, T: Number>(
+    py: Python<'py>,
+    mut layers: Layers<Target<'py>>,
+    x: &Array<'py>,
+    targets: &Targets<'py>,
+    options: &Options<'_, 'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let settings = Settings {
+        epochs: options.epochs,
+        learning_rate: learning_rate::<T>(options.learning_rate)?,
+        gradient: options.gradient,
+    };
+    let mut network = Network::new(&layers.sizes(), options.activation, Level::current()?)?;
+    for (layer, (weights, biases)) in layers.numbers_mut::<T>().enumerate() {
+        let (mut own_weights, own_biases) = network.parameters_mut(layer);
+        for (i, row) in weights.chunks_exact(own_biases.len()).enumerate() {
+            own_weights.row_mut(i).copy_from_slice(row);
+        }
+        own_biases.copy_from_slice(biases);
+    }
+    let mut row = Vec::new();
+    let y = targets.rows::<T>(&mut row);
+    let (x_copy, y_copy) = (copy(x.numbers::<T>())?, copy(y.data())?);
+    let x = Matrix::packed(&x_copy, y.rows(), layers.n_inputs(0));
+    let y = Matrix::new(&y_copy, y.rows(), y.columns(), y.stride());
+    let mut batches = Batches::new(x, y, options.batch_size, options.seed)?;
+    let mut reporter = Reporter {
+        signals: Signals::new(),
+        log_every: options.log_every,
+        log: options.log.clone().unbind(),
+        failure: None,
+    };
+    let operations = layers
+        .n_parameters()
+        .saturating_mul(6)
+        .saturating_mul(x.rows())
+        .saturating_mul(options.epochs)
+        .saturating_add(batches.per_epoch().saturating_mul(options.epochs).saturating_mul(500));
+    let outcome = run_detached(py, operations, || {
+        training::train(&mut network, &mut batches, settings, &mut reporter)
+    });
+    for (layer, (weights, biases)) in layers.numbers_mut::<T>().enumerate() {
+        let (own_weights, own_biases) = network.parameters(layer);
+        for (i, row) in weights.chunks_exact_mut(own_biases.len()).enumerate() {
+            row.copy_from_slice(own_weights.row(i));
+        }
+        biases.copy_from_slice(own_biases);
+    }
+    layers.finish(py)?;
+    let losses = outcome.map_err(|error| reporter.failure.take().unwrap_or_else(|| error.into()))?;
+    let mut result = Fresh::<f64>::new(py, &[losses.len()])?;
+    result.numbers_mut().copy_from_slice(&losses);
+    Ok(result.into_array())
+}
+
+/// A copy, or a `MemoryError`.
+fn copy<T: Number>(numbers: &[T]) -> Result<Vec<T>, Error> {
+    let mut copy = zeros(numbers.len())?;
+    copy.copy_from_slice(numbers);
+    Ok(copy)
+}
+
+/// Looks for signals and prints the log lines of a running training.
+struct Reporter {
+    signals: Signals,
+    log_every: Option<usize>,
+    log: Py<PyAny>,
+    /// What the user's code has raised: the reason of a stop.
+    failure: Option<PyErr>,
+}
+
+impl Reporter {
+    fn go_on(&mut self, result: PyResult<()>) -> bool {
+        match result {
+            Ok(()) => true,
+            Err(failure) => {
+                self.failure = Some(failure);
+                false
+            }
+        }
+    }
+}
+
+impl<T: Number> Observer<T> for Reporter {
+    fn poll(&mut self) -> bool {
+        let result = self.signals.poll();
+        self.go_on(result)
+    }
+
+    fn epoch(&mut self, epoch: usize, loss: f64, predictions: Option<Matrix<'_, T>>) -> bool {
+        if !self.log_every.is_some_and(|every| epoch.is_multiple_of(every)) {
+            return true;
+        }
+        let result = Python::attach(|py| {
+            let predictions = predictions.map(|rows| to_array(py, rows)).transpose()?;
+            self.log.call1(py, (epoch, predictions, loss)).map(|_| ())
+        });
+        self.go_on(result)
+    }
+}
+
+/// A fresh array of these rows.
+fn to_array<'py, T: Number>(py: Python<'py>, rows: Matrix<'_, T>) -> PyResult<Bound<'py, PyAny>> {
+    let mut array = Fresh::<T>::new(py, &[rows.rows(), rows.columns()])?;
+    for (i, row) in array.numbers_mut().chunks_exact_mut(rows.columns()).enumerate() {
+        row.copy_from_slice(rows.row(i));
+    }
+    Ok(array.into_array())
+}
+
+/// See `ironprop.notebook.initialize`.
+#[pyfunction]
+pub(super) fn initialize<'py>(
+    py: Python<'py>,
+    sizes: &Bound<'py, PyAny>,
+    seed: Option<&Bound<'py, PyAny>>,
+    scheme: &str,
+    dtype: &str,
+) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
+    guarded(|| {
+        let widths = sizes.try_iter().map_err(|_| {
+            PyTypeError::new_err("sizes must be a sequence of whole numbers, the widths of the layers")
+        })?;
+        let widths = widths.map(|width| count("sizes", &width?, 1, usize::MAX)).collect::<PyResult<Vec<_>>>()?;
+        let scheme = named("scheme", scheme, init::Scheme::ALL)?;
+        let seed = read_seed(seed)?.map_or_else(system_seed, Ok)?;
+        match dtype {
+            "float32" => draw::<f32>(py, &widths, scheme, seed),
+            "float64" => draw::<f64>(py, &widths, scheme, seed),
+            _ => Err(PyTypeError::new_err(format!("dtype must be float64 or float32, got {dtype}"))),
+        }
+    })
+}
+
+fn draw<'py, T: Number>(
+    py: Python<'py>,
+    sizes: &[usize],
+    scheme: init::Scheme,
+    seed: u64,
+) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
+    let mut network = Network::<T>::new(sizes, Activation::Sigmoid, Level::current()?)?;
+    init::initialize(&mut network, scheme, seed);
+    let (w, b) = (PyList::empty(py), PyList::empty(py));
+    for layer in 0..network.layers().len() {
+        let (weights, biases) = network.parameters(layer);
+        w.append(to_array(py, weights)?)?;
+        b.append(to_array(py, Matrix::packed(biases, 1, biases.len()))?)?;
+    }
+    Ok((w, b))
+}
+
+/// A whole number that counts something in memory.
+fn count(option: &'static str, value: &Bound<'_, PyAny>, least: u64, most: usize) -> PyResult<usize> {
+    let most = u64::try_from(most.min(isize::MAX.unsigned_abs())).expect("at most 64 bits");
+    let number = whole_number(option, value, least, most)?;
+    Ok(usize::try_from(number).expect("at most `most`"))
+}
+
+fn read_seed(seed: Option<&Bound<'_, PyAny>>) -> PyResult<Option<u64>> {
+    seed.map(|seed| whole_number("seed", seed, 0, u64::MAX)).transpose()
+}
+
+/// A seed from the operating system, by way of Python.
+fn system_seed() -> PyResult<u64> {
+    Python::attach(|py| py.import("secrets")?.call_method1("randbits", (64,))?.extract())
+}

@@ -1,0 +1,14 @@
+//! The model: initial parameters, the dense layer, and the network that owns the parameters of its layers.
+//!
+//! Safe code over `kernels`; nothing here knows of batches, epochs or Python.
+
+pub mod init;
+
+mod buffer;
+mod dense;
+#[allow(clippy::module_inception)] // the file holds `Network`, as every file here holds what it is named for
+mod network;
+
+pub use buffer::Buffer;
+pub use dense::Dense;
+pub use network::Network;

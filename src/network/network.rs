@@ -1,0 +1,113 @@
+//! `Network`: the layers and all their parameters in one buffer.
+//!
+//! It knows its shape and its numbers; a `training::Plan` runs it.
+
+use super::{Buffer, Dense};
+use crate::error::Error;
+use crate::kernels::{Activation, Element, Level, Matrix, MatrixMut};
+
+/// A chain of dense layers with one activation.
+#[derive(Debug)]
+pub struct Network<T> {
+    layers: Vec<Dense>,
+    parameters: Buffer<T>,
+    activation: Activation,
+    level: Level,
+}
+
+impl<T: Element> Network<T> {
+    /// A network of these widths, features first; all parameters are 0.
+    ///
+    /// # Errors
+    ///
+    /// `Error::NoLayers` for fewer than two widths, `Error::EmptyLayer` for a width of 0, `Error::OutOfMemory`.
+    pub fn new(sizes: &[usize], activation: Activation, level: Level) -> Result<Self, Error> {
+        if sizes.len() < 2 {
+            return Err(Error::OutOfRange {
+                option: "sizes",
+                expected: "at least two widths, of the features and of each layer's outputs".to_owned(),
+                value: format!("{sizes:?}"),
+            });
+        }
+        let too_large = Error::OutOfMemory { numbers: usize::MAX };
+        let mut layers = Vec::new();
+        let mut length = 0_usize;
+        for (i, pair) in sizes.windows(2).enumerate() {
+            let &[n_inputs, n_outputs] = pair else { unreachable!("windows of two") };
+            if n_inputs == 0 || n_outputs == 0 {
+                let (argument, shape) = (format!("layer {i}"), vec![n_inputs, n_outputs]);
+                return Err(Error::EmptyLayer { argument, shape });
+            }
+            let stride = n_outputs
+                .checked_next_multiple_of(level.lanes::<T>())
+                .ok_or_else(|| too_large.clone())?;
+            layers.push(Dense::new(n_inputs, n_outputs, stride, length));
+            length = n_inputs
+                .checked_add(1)
+                .and_then(|rows| rows.checked_mul(stride))
+                .and_then(|size| size.checked_add(length))
+                .ok_or_else(|| too_large.clone())?;
+        }
+        Ok(Self { layers, parameters: Buffer::new(length)?, activation, level })
+    }
+
+    /// The layers, first to last.
+    #[must_use]
+    pub fn layers(&self) -> &[Dense] {
+        &self.layers
+    }
+
+    /// The activation of every layer.
+    #[must_use]
+    pub fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    /// The instructions that it runs with.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// Weights (I, O) and biases (O) of one layer.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such layer.
+    #[must_use]
+    pub fn parameters(&self, layer: usize) -> (Matrix<'_, T>, &[T]) {
+        self.layers[layer].parameters(self.parameters.as_slice())
+    }
+
+    /// Weights (I, O) and biases (O) of one layer, to be written.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such layer.
+    #[must_use]
+    pub fn parameters_mut(&mut self, layer: usize) -> (MatrixMut<'_, T>, &mut [T]) {
+        self.layers[layer].parameters_mut(self.parameters.as_mut_slice())
+    }
+
+    /// All parameters with their padding, as the layers' passes take them.
+    #[must_use]
+    pub fn buffer(&self) -> &Buffer<T> {
+        &self.parameters
+    }
+
+    /// The same, to be written, beside the layers.
+    #[must_use]
+    pub fn layers_and_buffer(&mut self) -> (&[Dense], &mut Buffer<T>) {
+        (&self.layers, &mut self.parameters)
+    }
+
+    /// No parameter is infinite or NaN.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        (0..self.layers.len()).all(|layer| {
+            let (weights, biases) = self.parameters(layer);
+            biases.iter().all(|bias| bias.is_finite())
+                && (0..weights.rows()).all(|i| weights.row(i).iter().all(|weight| weight.is_finite()))
+        })
+    }
+}

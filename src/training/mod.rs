@@ -1,0 +1,9 @@
+//! The loop: a plan made once, the batches of an epoch, and the trainer that runs them. No I/O, no Python.
+
+mod batches;
+mod plan;
+mod trainer;
+
+pub use batches::Batches;
+pub use plan::{Gradient, Plan};
+pub use trainer::{Observer, Settings, train};

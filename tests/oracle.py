@@ -1,0 +1,197 @@
+"""The notebook in pure NumPy: what the tests compare ironprop with.
+
+Plain matrix products, no fused multiply-adds and no flushing of small numbers, so it agrees with
+ironprop to rounding, not to the bit. Every function computes in the type of its arrays. Given
+`np.longdouble` arrays it is the truth (64 bits of fraction or more on Linux x86-64), against which
+the errors of the float64 and float32 paths are measured; `deviation` and `tolerance` do the
+measuring. `central_differences` knows nothing of derivatives: it confirms the gradients of the
+oracle and of ironprop alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+ACTIVATIONS = ("sigmoid", "tanh", "relu")
+GRADIENTS = ("notebook", "exact")
+
+
+def sig(z: Array) -> Array:
+    one = z.dtype.type(1)
+    with np.errstate(over="ignore"):  # exp(-z) may be inf: the result is 0 then, as it should be
+        return one / (one + np.exp(-z))
+
+
+def dsig(a: Array) -> Array:
+    return a * (a.dtype.type(1) - a)
+
+
+def activate(z: Array, activation: str) -> Array:
+    if activation == "sigmoid":
+        return sig(z)
+    if activation == "tanh":
+        return np.tanh(z)
+    return np.maximum(z, z.dtype.type(0))
+
+
+def derive(a: Array, activation: str) -> Array:
+    """Return the derivative, in terms of the activation's result."""
+    if activation == "sigmoid":
+        return dsig(a)
+    if activation == "tanh":
+        return a.dtype.type(1) - a * a
+    return (a > 0).astype(a.dtype)
+
+
+def mse(x: Array, y: Array) -> Any:
+    return 0.5 * np.square(x - y).sum()
+
+
+def dmse(x: Array, y: Array) -> Array:
+    return x - y
+
+
+def forward_pass(
+    X: Array, W: Sequence[Array], B: Sequence[Array], *, activation: str = "sigmoid"
+) -> tuple[Array, list[Array], list[Array]]:
+    A, dA = [], []
+    for w, b in zip(W, B, strict=True):
+        A.append(X)
+        X = activate(X @ w + b.reshape(1, -1), activation)
+        dA.append(derive(X, activation))
+    return X, A, dA
+
+
+def backward_pass(
+    W: list[Array],
+    B: list[Array],
+    A: Sequence[Array],
+    dA: Sequence[Array],
+    pred: Array,
+    Y: Array,
+    learning_rate: float = 0.5,
+    *,
+    gradient: str = "notebook",
+) -> None:
+    """Take one step: "notebook" sends the error through the new weights, "exact" the old."""
+    E = dmse(pred, Y) * dA[-1]
+    for i in range(len(W) - 1, -1, -1):
+        old = W[i].copy()
+        W[i] -= A[i].T @ E * learning_rate
+        B[i] -= E.sum(axis=0).reshape(B[i].shape) * learning_rate
+        if i > 0:
+            E = (E @ (W[i] if gradient == "notebook" else old).T) * dA[i - 1]
+
+
+def gradients(
+    X: Array, Y: Array, W: Sequence[Array], B: Sequence[Array], *, activation: str, gradient: str
+) -> list[Array]:
+    """Return what a step at learning rate 1 takes away: the weights, then the biases."""
+    new_W, new_B = [w.copy() for w in W], [b.copy() for b in B]
+    pred, A, dA = forward_pass(X, W, B, activation=activation)
+    backward_pass(new_W, new_B, A, dA, pred, Y, 1.0, gradient=gradient)
+    return [old - new for old, new in zip([*W, *B], [*new_W, *new_B], strict=True)]
+
+
+def train(
+    X: Array,
+    Y: Array,
+    W: list[Array],
+    B: list[Array],
+    *,
+    epochs: int,
+    learning_rate: float = 0.5,
+    gradient: str = "notebook",
+    activation: str = "sigmoid",
+    batch_size: int | None = None,
+) -> Array:
+    Y = np.broadcast_to(Y, (len(X), W[-1].shape[1]))
+    losses = []
+    for _ in range(epochs):
+        loss = 0.0
+        for batch in batches(len(X), batch_size):
+            pred, A, dA = forward_pass(X[batch], W, B, activation=activation)
+            loss += mse(pred, Y[batch])
+            backward_pass(W, B, A, dA, pred, Y[batch], learning_rate, gradient=gradient)
+        losses.append(loss)
+    return np.array(losses)
+
+
+def batches(n_samples: int, batch_size: int | None) -> list[slice]:
+    """Return the slices that one epoch goes through."""
+    size = n_samples if batch_size is None else batch_size
+    return [slice(start, min(start + size, n_samples)) for start in range(0, n_samples, size)]
+
+
+def central_differences(
+    loss: Callable[[], Any], parameters: Sequence[Array], step: float
+) -> list[Array]:
+    """Return the derivative of `loss()` with respect to each number in `parameters`."""
+    results = []
+    for parameter in parameters:
+        result = np.zeros_like(parameter)
+        for index in np.ndindex(parameter.shape):
+            value = parameter[index]
+            parameter[index] = value + step
+            above = loss()
+            parameter[index] = value - step
+            below = loss()
+            parameter[index] = value
+            result[index] = (above - below) / (2 * step)
+        results.append(result)
+    return results
+
+
+def copies(arrays: Sequence[Array], dtype: Any = None) -> list[Array]:
+    """Return fresh copies, of another type if one is given."""
+    return [np.array(array, dtype=array.dtype if dtype is None else dtype) for array in arrays]
+
+
+def deviation(actual: Any, truth: Any) -> float:
+    """Return the largest difference, in units of the largest true number or of 1."""
+    actual, truth = np.asarray(actual, np.longdouble), np.asarray(truth, np.longdouble)
+    if actual.shape != truth.shape or not np.isfinite(actual).all():
+        return float("inf")
+    if truth.size == 0:
+        return 0.0
+    return float(np.abs(actual - truth).max() / max(1.0, np.abs(truth).max()))
+
+
+def tolerance(dtype: Any, chain: int) -> float:
+    """Return what rounding may do to sums of `chain` terms, added up over the layers.
+
+    The worst case of one chain is chain/2 ulp; the factor in front covers the layers after it.
+    """
+    return float(np.finfo(dtype).eps) * (32 + 4 * chain)
+
+
+@dataclass(frozen=True)
+class Report:
+    """How far `actual` is from `truth`, as a sentence that an assertion can show."""
+
+    what: str
+    deviation: float
+    allowed: float
+
+    def __bool__(self) -> bool:
+        """Return whether it is near enough."""
+        return self.deviation <= self.allowed
+
+
+def close(what: str, actual: Any, truth: Any, allowed: float) -> Report:
+    """Compare two arrays, or two lists of arrays, by their largest deviation."""
+    if isinstance(actual, list | tuple):
+        if len(actual) != len(truth):
+            return Report(f"{what}: {len(actual)} arrays for {len(truth)}", float("inf"), allowed)
+        worst = max(map(deviation, actual, truth), default=0.0)
+    else:
+        worst = deviation(actual, truth)
+    return Report(what, worst, allowed)
