@@ -6,57 +6,178 @@
 //! exp(y) = s · (1 + t)      s = 2^n, exact        t = exp(r) − 1 = r + r² · q(r), q a minimax polynomial
 //! ```
 //!
-//! `n` is found by adding a number so large that the integer part of the sum sits in its lowest bits, from which `s`
-//! is made by one shift. The factors are never multiplied out: `1 + exp(y) = fma(t, s, 1 + s)` has a single rounding.
+//! `n` is found by adding a number so large (`ROUNDER`) that the sum has no room for a fraction: its lowest bits then are
+//! `n` and the bias of the exponent, and one shift makes `2^n` of them. Errors against the exact values, in units of the
+//! last place: sigmoid 1.77 (f32, all inputs) and 1.91 (f64, 9·10⁸ samples), tanh 1.39 and 1.53; all four are monotone,
+//! stay inside [0, 1] or [−1, 1], and keep NaN (`tests/accuracy.rs`). `reference.rs` has the same sequences in plain numbers.
+//!
+//! Signs are arranged so that nothing is ever negated: with y = −z the code works with −r, −t and −s.
 
 use super::vector::{Element, Vector};
 
-/// What reduction and polynomial need for one number type, and the two functions in plain numbers: the definition that
-/// every level follows.
-pub trait Exponential: Copy {
+/// The constants of one number type. `C` are the coefficients of −q(−r), `P` those of p in `tanh z = z + z³ p(z²)`, both
+/// minimax fits (Remez).
+pub trait Exponential: Copy + 'static {
     /// 1 / ln 2
     const LOG2_E: Self;
-    /// The high part of ln 2.
-    const LN_2_HIGH: Self;
-    /// ln 2 − `LN_2_HIGH`
-    const LN_2_LOW: Self;
-    /// 1.5 · 2^(bits of the fraction) and the exponent's bias: added to `y / ln 2` it leaves `n + bias` in the low bits.
+    /// ln 2, rounded.
+    const LN_2: Self;
+    /// What `LN_2` is too large by.
+    const LN_2_EXCESS: Self;
+    /// 1.5 · 2^(bits of the fraction) + bias, and one more step of the sign: `y / ln 2` added, the shift makes −2^n of it.
     const ROUNDER: Self;
-    /// |y| is at most this: `2^n` stays finite.
-    const LIMIT: Self;
-    /// The number 2.
-    const TWO: Self;
+    /// The same without the sign and with −n: the shift makes 2^−n of `RECIPROCAL_ROUNDER − n`.
+    const RECIPROCAL_ROUNDER: Self;
+    /// −2^(bits of the fraction): where s is larger, 1 + s has lost the 1.
+    const MINUS_EPSILON_RECIPROCAL: Self;
+    /// Beyond this sigmoid is 1; and below this one it is smaller than any normal number.
+    const SIGMOID_RANGE: (Self, Self);
+    /// Beyond this tanh is 1.
+    const TANH_RANGE: Self;
+    /// Below this tanh is taken from its own polynomial: 1 − 2/d would lose digits.
+    const TANH_SMALL: Self;
+    /// Coefficients of the exponential.
+    const C: &'static [Self];
+    /// Coefficients of the small tanh.
+    const P: &'static [Self];
 
-    /// q(r), see the head of the file.
+    /// −q(−r) for `r` = −r, with its square: the sequence is short rather than sparing, since sigmoid waits for it.
     ///
     /// # Safety
     ///
     /// The CPU has the instructions of `V`.
-    unsafe fn polynomial<V: Vector<Element = Self>>(r: V) -> V
+    unsafe fn q<V: Vector<Element = Self>>(r: V, r2: V) -> V
     where
         Self: Element;
 
-    /// 1 / (1 + exp −z)
-    #[must_use]
-    fn sigmoid(z: Self) -> Self;
+    /// −t for `r` = −r.
+    ///
+    /// # Safety
+    ///
+    /// The CPU has the instructions of `V`.
+    unsafe fn minus_t<V: Vector<Element = Self>>(r: V) -> V
+    where
+        Self: Element;
 
-    /// The hyperbolic tangent.
-    #[must_use]
-    fn tanh(z: Self) -> Self;
+    /// p(z²)
+    ///
+    /// # Safety
+    ///
+    /// The CPU has the instructions of `V`.
+    unsafe fn p<V: Vector<Element = Self>>(z2: V) -> V
+    where
+        Self: Element;
 }
 
-/// `(s, t)` with `exp(y) = s · (1 + t)`.
+/// Two neighbouring terms of a polynomial: `coefficients[i] + coefficients[i + 1] · r`.
 #[inline(always)]
-unsafe fn exp_parts<V: Vector>(y: V) -> (V, V) {
+unsafe fn pair<V: Vector>(coefficients: &[V::Element], i: usize, r: V) -> V {
     // SAFETY: the caller runs on a CPU of V's level.
-    unsafe {
-        let rounder = V::splat(V::Element::ROUNDER);
-        let sum = y.mul_add(V::splat(V::Element::LOG2_E), rounder);
-        let n = sum.sub(rounder);
-        let r = n.neg_mul_add(V::splat(V::Element::LN_2_HIGH), y);
-        let r = n.neg_mul_add(V::splat(V::Element::LN_2_LOW), r);
-        let t = r.mul(r).mul_add(V::Element::polynomial(r), r);
-        (sum.shift_into_exponent(), t)
+    unsafe { r.mul_add(V::splat(coefficients[i + 1]), V::splat(coefficients[i])) }
+}
+
+impl Exponential for f32 {
+    const LOG2_E: Self = std::f32::consts::LOG2_E;
+    const LN_2: Self = std::f32::consts::LN_2;
+    const LN_2_EXCESS: Self = 1.904_654_2e-9;
+    const ROUNDER: Self = 12_582_912.0 + 127.0 + 256.0;
+    const RECIPROCAL_ROUNDER: Self = 12_582_912.0 + 127.0;
+    const MINUS_EPSILON_RECIPROCAL: Self = -8_388_608.0;
+    const SIGMOID_RANGE: (Self, Self) = (-87.336_54, 64.0);
+    const TANH_RANGE: Self = 16.0;
+    const TANH_SMALL: Self = 0.55;
+    const C: &'static [Self] = &[
+        -0.5, 0.166_665_35, -0.041_667_24, 0.008_367_435,
+        -0.001_386_342_9,
+    ];
+    const P: &'static [Self] = &[-0.333_329_47, 0.133_207_29, -0.052_672_01, 0.016_437_879];
+
+    #[inline(always)]
+    unsafe fn q<V: Vector<Element = Self>>(r: V, r2: V) -> V {
+        // SAFETY: the caller runs on a CPU of V's level.
+        unsafe {
+            let (c01, c23) = (pair(Self::C, 0, r), pair(Self::C, 2, r));
+            r2.mul_add(r2.mul_add(V::splat(Self::C[4]), c23), c01)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn minus_t<V: Vector<Element = Self>>(r: V) -> V {
+        // SAFETY: the caller runs on a CPU of V's level.
+        unsafe {
+            let r2 = r.mul(r);
+            let (c01, c23) = (pair(Self::C, 0, r), pair(Self::C, 2, r));
+            let c24 = r2.mul_add(V::splat(Self::C[4]), c23);
+            r2.mul(r2).mul_add(c24, r2.mul_add(c01, r))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn p<V: Vector<Element = Self>>(z2: V) -> V {
+        // SAFETY: the caller runs on a CPU of V's level.
+        unsafe {
+            let p = z2.mul_add(V::splat(Self::P[3]), V::splat(Self::P[2]));
+            z2.mul_add(z2.mul_add(p, V::splat(Self::P[1])), V::splat(Self::P[0]))
+        }
+    }
+}
+
+impl Exponential for f64 {
+    const LOG2_E: Self = std::f64::consts::LOG2_E;
+    const LN_2: Self = std::f64::consts::LN_2;
+    const LN_2_EXCESS: Self = -2.319_046_813_846_299_6e-17;
+    const ROUNDER: Self = 6_755_399_441_055_744.0 + 1023.0 + 2048.0;
+    const RECIPROCAL_ROUNDER: Self = 6_755_399_441_055_744.0 + 1023.0;
+    const MINUS_EPSILON_RECIPROCAL: Self = -4_503_599_627_370_496.0;
+    const SIGMOID_RANGE: (Self, Self) = (-708.396_418_532_264_1, 64.0);
+    const TANH_RANGE: Self = 32.0;
+    const TANH_SMALL: Self = 0.55;
+    const C: &'static [Self] = &[
+        -0.5, 0.166_666_666_666_664_33, -0.041_666_666_666_604_03, 0.008_333_333_333_500_389,
+        -0.001_388_888_892_676_744_2, 0.000_198_412_694_655_950_08, -2.480_150_871_913_004e-5, 2.755_764_136_922_089_7e-6,
+        -2.762_517_202_586_828e-7, 2.497_822_514_750_029_5e-8,
+    ];
+    const P: &'static [Self] = &[
+        -0.333_333_333_333_323_16, 0.133_333_333_331_689_37, -0.053_968_253_876_165_294, 0.021_869_485_976_468_48,
+        -0.008_863_194_522_931_998, 0.003_591_719_829_007_991, -0.001_453_217_330_999_086_3, 0.000_579_138_544_107_072_3,
+        -0.000_210_304_666_841_612_25, 5.102_291_585_762_729e-5,
+    ];
+
+    #[inline(always)]
+    unsafe fn q<V: Vector<Element = Self>>(r: V, r2: V) -> V {
+        // SAFETY: the caller runs on a CPU of V's level.
+        unsafe {
+            let r4 = r2.mul(r2);
+            let c03 = r2.mul_add(pair(Self::C, 2, r), pair(Self::C, 0, r));
+            let c47 = r2.mul_add(pair(Self::C, 6, r), pair(Self::C, 4, r));
+            r4.mul_add(r4.mul_add(pair(Self::C, 8, r), c47), c03)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn minus_t<V: Vector<Element = Self>>(r: V) -> V {
+        // SAFETY: the caller runs on a CPU of V's level.
+        unsafe {
+            let r2 = r.mul(r);
+            let r4 = r2.mul(r2);
+            let c25 = r2.mul_add(pair(Self::C, 4, r), pair(Self::C, 2, r));
+            let c69 = r2.mul_add(pair(Self::C, 8, r), pair(Self::C, 6, r));
+            r4.mul_add(r4.mul_add(c69, c25), r2.mul_add(pair(Self::C, 0, r), r))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn p<V: Vector<Element = Self>>(z2: V) -> V {
+        // SAFETY: the caller runs on a CPU of V's level.
+        unsafe {
+            let z4 = z2.mul(z2);
+            let (mut even, mut odd) = (V::splat(Self::P[8]), V::splat(Self::P[9]));
+            for i in [6, 4, 2, 0] {
+                even = z4.mul_add(even, V::splat(Self::P[i]));
+                odd = z4.mul_add(odd, V::splat(Self::P[i + 1]));
+            }
+            z2.mul_add(odd, even)
+        }
     }
 }
 
@@ -69,15 +190,31 @@ unsafe fn exp_parts<V: Vector>(y: V) -> (V, V) {
 pub(super) unsafe fn sigmoid<V: Vector>(z: V) -> V {
     // SAFETY: the caller runs on a CPU of V's level.
     unsafe {
-        let (one, limit) = (V::splat(V::Element::ONE), V::Element::LIMIT);
-        let y = V::splat(V::Element::ZERO).sub(z);
-        let y = y.at_most(V::splat(limit)).at_least(V::splat(-limit));
-        let (s, t) = exp_parts(y);
-        one.div(t.mul_add(s, one.add(s)))
+        let (zero, one) = (V::splat(V::Element::ZERO), V::splat(V::Element::ONE));
+        let (least, most) = V::Element::SIGMOID_RANGE;
+        let z_inside = z.at_most(V::splat(most));
+        let rounder = V::splat(V::Element::ROUNDER);
+        let sum = z_inside.neg_mul_add(V::splat(V::Element::LOG2_E), rounder);
+        let n = sum.sub(rounder);
+        let minus_s = sum.shift_into_exponent();
+        let r = n.mul_add(V::splat(V::Element::LN_2), z_inside); // −r without the excess
+        // Beside the chain that everything waits for: the excess of ln 2 goes into s and into the first term of t; where
+        // s is so large that 1 + s = s, the lost 1 comes back as 2^−n inside t.
+        let excess = n.mul(V::splat(V::Element::LN_2_EXCESS));
+        let minus_s_corrected = excess.mul_add(minus_s, minus_s);
+        let reciprocal = V::splat(V::Element::RECIPROCAL_ROUNDER).sub(n).shift_into_exponent();
+        let large = V::splat(V::Element::MINUS_EPSILON_RECIPROCAL);
+        let lost = minus_s.select_less(large, reciprocal, zero);
+        let first_term = r.sub(excess.add(lost));
+        let one_plus_s = one.sub(minus_s);
+        let r2 = r.mul(r);
+        let minus_t = r2.mul_add(V::Element::q(r, r2), first_term);
+        let denominator = minus_t.mul_add(minus_s_corrected, one_plus_s);
+        z.select_less(V::splat(least), zero, one.div(denominator))
     }
 }
 
-/// The hyperbolic tangent: (exp 2|z| − 1) / (exp 2|z| + 1) with the sign of z.
+/// The hyperbolic tangent: 1 − 2 / (exp 2|z| + 1), or |z| + |z|³ p(z²), with the sign of z.
 ///
 /// # Safety
 ///
@@ -86,84 +223,24 @@ pub(super) unsafe fn sigmoid<V: Vector>(z: V) -> V {
 pub(super) unsafe fn tanh<V: Vector>(z: V) -> V {
     // SAFETY: the caller runs on a CPU of V's level.
     unsafe {
-        let one = V::splat(V::Element::ONE);
-        let y = z.abs().mul(V::splat(V::Element::TWO)).at_most(V::splat(V::Element::LIMIT));
-        let (s, t) = exp_parts(y);
-        let quotient = t.mul_add(s, s.sub(one)).div(t.mul_add(s, s.add(one)));
-        quotient.with_sign_of(z)
+        let (zero, one, two) = (
+            V::splat(V::Element::ZERO),
+            V::splat(V::Element::ONE),
+            V::splat(V::Element::ONE + V::Element::ONE),
+        );
+        let magnitude = z.abs();
+        let rounder = V::splat(V::Element::ROUNDER);
+        let minus_y = two.mul(zero.sub(magnitude));
+        let sum = minus_y.neg_mul_add(V::splat(V::Element::LOG2_E), rounder);
+        let n = sum.sub(rounder);
+        let minus_s = sum.shift_into_exponent();
+        let r = n.mul_add(V::splat(V::Element::LN_2), minus_y); // −r
+        let denominator = V::Element::minus_t(r).mul_add(minus_s, one.sub(minus_s));
+        let range = V::splat(V::Element::TANH_RANGE);
+        let large = one.sub(range.select_less(magnitude, zero, two.div(denominator)));
+        let z2 = magnitude.mul(magnitude);
+        let small = magnitude.mul(z2).mul_add(V::Element::p(z2), magnitude);
+        let is_small = V::splat(V::Element::TANH_SMALL);
+        magnitude.select_less(is_small, small, large).with_sign_of(z)
     }
-}
-
-impl Exponential for f32 {
-    const LOG2_E: Self = std::f64::consts::LOG2_E as f32;
-    const LN_2_HIGH: Self = 0.693_359_375;
-    const LN_2_LOW: Self = -2.121_944_4e-4;
-    const ROUNDER: Self = 1.5 * (1_u64 << 23) as f32 + 127.0;
-    const LIMIT: Self = 88.0;
-    const TWO: Self = 2.0;
-
-    #[inline(always)]
-    unsafe fn polynomial<V: Vector<Element = Self>>(r: V) -> V {
-        unsafe {
-        let c0 = V::splat(0.5);
-        let c1 = V::splat(0.16666666666666666);
-        let c2 = V::splat(0.041666666666666664);
-        let c3 = V::splat(0.008333333333333333);
-        let c4 = V::splat(0.001388888888888889);
-        let c5 = V::splat(0.0001984126984126984);
-        let mut q = c5;
-        q = q.mul_add(r, c4);
-        q = q.mul_add(r, c3);
-        q = q.mul_add(r, c2);
-        q = q.mul_add(r, c1);
-        q = q.mul_add(r, c0);
-        q
-        }
-    }
-
-    fn sigmoid(z: Self) -> Self { 1.0 / (1.0 + (-z).exp()) }
-    fn tanh(z: Self) -> Self { z.tanh() }
-}
-
-impl Exponential for f64 {
-    const LOG2_E: Self = std::f64::consts::LOG2_E as f64;
-    const LN_2_HIGH: Self = 6.931_471_803_691_238_2e-1;
-    const LN_2_LOW: Self = 1.908_214_929_270_587_7e-10;
-    const ROUNDER: Self = 1.5 * (1_u64 << 52) as f64 + 1023.0;
-    const LIMIT: Self = 709.0;
-    const TWO: Self = 2.0;
-
-    #[inline(always)]
-    unsafe fn polynomial<V: Vector<Element = Self>>(r: V) -> V {
-        unsafe {
-        let c0 = V::splat(0.5);
-        let c1 = V::splat(0.16666666666666666);
-        let c2 = V::splat(0.041666666666666664);
-        let c3 = V::splat(0.008333333333333333);
-        let c4 = V::splat(0.001388888888888889);
-        let c5 = V::splat(0.0001984126984126984);
-        let c6 = V::splat(2.48015873015873e-05);
-        let c7 = V::splat(2.7557319223985893e-06);
-        let c8 = V::splat(2.755731922398589e-07);
-        let c9 = V::splat(2.505210838544172e-08);
-        let c10 = V::splat(2.08767569878681e-09);
-        let c11 = V::splat(1.6059043836821613e-10);
-        let mut q = c11;
-        q = q.mul_add(r, c10);
-        q = q.mul_add(r, c9);
-        q = q.mul_add(r, c8);
-        q = q.mul_add(r, c7);
-        q = q.mul_add(r, c6);
-        q = q.mul_add(r, c5);
-        q = q.mul_add(r, c4);
-        q = q.mul_add(r, c3);
-        q = q.mul_add(r, c2);
-        q = q.mul_add(r, c1);
-        q = q.mul_add(r, c0);
-        q
-        }
-    }
-
-    fn sigmoid(z: Self) -> Self { 1.0 / (1.0 + (-z).exp()) }
-    fn tanh(z: Self) -> Self { z.tanh() }
 }
