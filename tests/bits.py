@@ -42,6 +42,8 @@ def _feed(sha: Any, thing: Any) -> None:
         for key, value in thing.items():
             sha.update(f"key {key!r}".encode())
             _feed(sha, value)
+    elif isinstance(thing, int):
+        sha.update(hex(thing).encode())  # Python writes no decimals of very long numbers
     else:
         sha.update(f"{type(thing).__name__} {thing!r}".encode())
 

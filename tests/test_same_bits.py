@@ -179,7 +179,7 @@ def test_train_is_the_loop_of_pairs(case, epochs, batch_size):
     options = {
         "epochs": epochs,
         "batch_size": batch_size,
-        "learning_rate": 0.7 / case.n_samples,
+        "learning_rate": 0.2 / (batch_size or case.n_samples) / max(case.sizes),
         "activation": case.activation,
         "gradient": case.gradient,
     }
@@ -404,7 +404,10 @@ def shuffled_run(seed, epochs=1, batch_size=1, n_samples=4):
 
 
 def ordered_runs(n_samples, batch_size, epochs):
-    """Return the digests that each choice of orders gives, one order for each epoch."""
+    """Return the digests that each choice of orders gives, one order for each epoch.
+
+    Orders that differ within a batch may have the same digest: sums of two do not show their order.
+    """
     X, Y, start_W, start_B = strategies.arrays((2, 3, 1), n_samples, "float64", 1)
     results = {}
     permutations = list(itertools.permutations(range(n_samples)))
@@ -414,7 +417,8 @@ def ordered_runs(n_samples, batch_size, epochs):
             rows = list(order)
             train(X[rows], Y[rows], W, B, epochs=1, batch_size=batch_size)
         results[digest(W, B)] = orders
-    assert len(results) == len(permutations) ** epochs, "an order that cannot be told from another"
+    if batch_size == 1:
+        assert len(results) == len(permutations) ** epochs, "an order like another"
     return results
 
 
@@ -427,8 +431,9 @@ def test_a_shuffled_epoch_takes_every_sample_once_in_an_order_drawn_evenly():
 
 
 def test_the_batches_of_a_shuffled_epoch_hold_every_sample_once():
-    orders = ordered_runs(5, 2, 1)  # the last batch has one sample
-    assert len({orders[shuffled_run(seed, 1, 2, 5)] for seed in range(500)}) > 100
+    orders = ordered_runs(5, 2, 1)  # the last batch has one sample: 5! / 2! / 2! partitions
+    assert len(orders) >= 30
+    assert len({orders[shuffled_run(seed, 1, 2, 5)] for seed in range(500)}) >= 30
 
 
 def test_every_epoch_draws_a_new_order():
@@ -440,17 +445,11 @@ def test_every_epoch_draws_a_new_order():
         assert 20 <= same <= 90  # a sixth of 300 is 50
 
 
-def test_one_batch_of_all_samples_is_shuffled_as_well_or_not_but_always_whole():
-    # The order within a batch changes the order of the additions, so it shows in the bits.
+def test_one_batch_of_all_samples_is_always_whole():
+    # The order within a batch changes the order of the additions, which may show in the bits.
     orders = ordered_runs(4, 4, 1)
-    plain = digest(*_whole_batch_step())
-    assert shuffled_run(5, 1, None, 4) in {*orders, plain}
-
-
-def _whole_batch_step():
-    X, Y, W, B = strategies.arrays((2, 3, 1), 4, "float64", 1)
-    train(X, Y, W, B, epochs=1)
-    return W, B
+    assert 1 < len(orders) < 24
+    assert {shuffled_run(seed, 1, None, 4) for seed in range(50)} <= set(orders)
 
 
 def test_many_samples_are_used_once_each_in_every_epoch():

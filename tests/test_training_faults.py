@@ -103,8 +103,20 @@ def test_a_run_that_diverges_late_goes_back_to_the_right_step(cycles, batch_size
     # A run that ends just before is as good as any.
     _, _, W, B, _ = near_the_edge(dtype, 1.05, cycles, batch_size)
     per_epoch = len(batches(len(X), batch_size))
-    losses = train(X, Y, W, B, epochs=(number - 1) // per_epoch, **options)
+    train(X, Y, W, B, epochs=(number - 1) // per_epoch, **options)
+    assert finite([*W, *B])
+
+
+@pytest.mark.parametrize("epochs", range(1, 14))
+def test_no_run_returns_a_loss_that_is_not_finite(epochs):
+    # Here the loss of each batch is finite in every one of the first ten epochs, but not the sum.
+    X, Y, W, B, options = near_the_edge("float64", 1.05, 15, 1)
+    try:
+        losses = train(X, Y, W, B, epochs=epochs, **options)
+    except FloatingPointError:
+        losses = np.zeros(1)
     assert np.isfinite(losses).all()
+    assert finite([*W, *B])
 
 
 @pytest.mark.parametrize(("dtype", "rate"), [("float64", 1e200), ("float32", 1e30)])

@@ -28,9 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit code.
     """
-    parser = _parser()
-    command = parser.parse_args(arguments).command
     try:
+        parser = _parser()
+        command = parser.parse_args(arguments).command
         if command == "demo":
             code = demo.run()
         elif command == "config":

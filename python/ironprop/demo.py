@@ -16,7 +16,6 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -240,9 +239,9 @@ def _race_line(title: str, run: _Run, epochs: int) -> str:
             train(run, W, B, epochs)
             seconds[name].append(time.perf_counter() - start)
             weights[name] = W
-    ratio = median(n / i for n, i in zip(seconds["numpy"], seconds["ironprop"], strict=True))
+    ratio = np.median(np.divide(seconds["numpy"], seconds["ironprop"]))
     scale = 1e3 * run.epochs / epochs
-    times = [f"{median(seconds[name]) * scale:9.2f} ms" for name in ("numpy", "ironprop")]
+    times = [f"{np.median(seconds[name]) * scale:9.2f} ms" for name in ("numpy", "ironprop")]
     pairs = zip(weights["numpy"], weights["ironprop"], strict=True)
     difference = max(float(np.abs(a - b).max()) for a, b in pairs)
     return f"   {title:30}{times[0]}{times[1]}{ratio:8.1f}x{difference:13.0e}"

@@ -232,17 +232,17 @@ impl<T: Element> Kernel<T> for InputGradient<'_, T> {
         let stored = slope.matrix();
         let mut panel = Panel([MaybeUninit::<u8>::uninit(); PANEL_BYTES]);
         let panel: *mut T = panel.0.as_mut_ptr().cast();
-        let width = 2 * V::LANES;
         let mut column = 0;
         while column < weights.rows() {
-            let columns = width.min(weights.rows() - column);
+            let columns = (2 * V::LANES).min(weights.rows() - column);
+            let width = columns.next_multiple_of(V::LANES);
             let mut done = 0;
             // A depth of zero still has its sums, which are zero.
             loop {
                 let step = DEPTH.min(depth - done);
                 // SAFETY: the entry has checked that all sizes agree; `column..column + columns` are rows of the
                 // weights and columns of `out` and of the derivatives; `done..done + step` are columns of the deltas
-                // and of the weights. The panel holds DEPTH rows of `width` numbers of at most 64 bytes a register.
+                // and of the weights. The panel holds DEPTH rows of two registers of at most 64 bytes.
                 unsafe {
                     let block = weights.as_ptr().add(column * weights.stride() + done);
                     transpose_panel::<V>(block, weights.stride(), (columns, step), panel, width);
@@ -285,7 +285,7 @@ struct Panel([MaybeUninit<u8>; PANEL_BYTES]);
 ///
 /// # Safety
 ///
-/// `from` is readable for the block at its stride, `to` writable for `columns` rows of `width` (two registers of `V`),
+/// `from` is readable for the block at its stride, `to` writable for `columns` rows of `width` (one or two registers of `V`),
 /// and the CPU has the instructions of `V`.
 #[inline(always)]
 unsafe fn transpose_panel<V: Vector>(

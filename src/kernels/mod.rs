@@ -2,7 +2,8 @@
 //!
 //! `vector.rs` says what a register can do, `avx512.rs`, `avx2.rs` and `portable.rs` are its instances, `level.rs`
 //! chooses one at run time. The algorithms are written once: `exp.rs` and `activation.rs` for single registers,
-//! `tile.rs` for products of matrices, and on them the safe entries `dense.rs`, `loss.rs` and `elementwise.rs`.
+//! `tile.rs` for products of matrices, and on them the safe entries `dense.rs`, `loss.rs`, `elementwise.rs`, and
+//! `online.rs` for one sample through a whole small network.
 //! `reference.rs` is the definition of them all in naive loops, and the oracle of the tests.
 
 #![allow(unsafe_code)] // raw pointers and SIMD, behind safe entries that check every size
@@ -16,6 +17,7 @@ mod exp;
 mod level;
 pub mod loss;
 mod matrix;
+pub mod online;
 mod portable;
 pub mod reference;
 mod tile;

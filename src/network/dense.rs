@@ -39,6 +39,11 @@ impl Dense {
         self.stride
     }
 
+    /// Where the layer's parameters begin in the network's.
+    pub(crate) fn start(&self) -> usize {
+        self.start
+    }
+
     /// Parameters and padding.
     fn length(&self) -> usize {
         (self.n_inputs + 1) * self.stride

@@ -23,7 +23,6 @@ pub struct Batches<'a, T> {
 struct Shuffled<T> {
     seed: u64,
     epoch: Option<usize>,
-    step: Option<usize>,
     order: Vec<usize>,
     x: Vec<T>,
     y: Vec<T>,
@@ -52,7 +51,6 @@ impl<'a, T: Element> Batches<'a, T> {
             Some(seed) => Some(Shuffled {
                 seed,
                 epoch: None,
-                step: None,
                 order: zeros(x.rows())?,
                 x: zeros(batch_size * x.columns())?,
                 y: zeros(batch_size * y.columns())?,
@@ -73,18 +71,14 @@ impl<'a, T: Element> Batches<'a, T> {
         self.batch_size
     }
 
-    /// The samples and targets of step `step`, counted from the beginning of the training.
-    pub fn get(&mut self, step: usize) -> (Matrix<'_, T>, Matrix<'_, T>) {
-        let (epoch, batch) = (step / self.per_epoch(), step % self.per_epoch());
+    /// The samples and targets of one batch of an epoch.
+    pub fn get(&mut self, epoch: usize, batch: usize) -> (Matrix<'_, T>, Matrix<'_, T>) {
         let start = batch * self.batch_size;
         let rows = start..self.x.rows().min(start + self.batch_size);
         match &mut self.shuffled {
             None => (self.x.window(start, rows.len()), self.y.window(start, rows.len())),
             Some(shuffled) => {
-                if shuffled.step != Some(step) {
-                    shuffled.gather(epoch, rows.clone(), self.x, self.y);
-                    shuffled.step = Some(step);
-                }
+                shuffled.gather(epoch, rows.clone(), self.x, self.y);
                 (
                     Matrix::packed(&shuffled.x, rows.len(), self.x.columns()),
                     Matrix::packed(&shuffled.y, rows.len(), self.y.columns()),

@@ -4,8 +4,9 @@
 //! step allocates nothing, and its results are those of the notebook's functions, bit for bit.
 
 use crate::error::Error;
+use crate::kernels::online::{Place, Places};
 use crate::kernels::{Element, Matrix, MatrixMut, Slope, loss};
-use crate::network::{Buffer, Network};
+use crate::network::{Buffer, Dense, Network};
 
 /// Through which weights the error goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +31,13 @@ pub struct Plan<T> {
     activations: Buffer<T>,
     deltas: Buffer<T>,
     n_samples: usize,
+    /// For single samples and small layers: all of a pass in one kernel.
+    online: Option<Places>,
 }
+
+/// Weights of a layer up to which single samples go through the network in one kernel. Beyond it the products are worth
+/// a call each, and the input gradient worth its transposed panels.
+const SMALL_LAYER: usize = 2048;
 
 impl<T: Element> Plan<T> {
     /// A plan for batches of at most `n_samples`.
@@ -50,21 +57,42 @@ impl<T: Element> Plan<T> {
         }
         let length = starts[starts.len() - 1];
         let (activations, deltas) = (Buffer::new(length)?, Buffer::new(length)?);
-        Ok(Self { starts, activations, deltas, n_samples })
+        let small = |layer: &Dense| layer.n_inputs().saturating_mul(layer.n_outputs()) <= SMALL_LAYER;
+        let online = (n_samples == 1 && network.layers().iter().all(small)).then(|| {
+            let places = network.layers().iter().zip(&starts).map(|(layer, &row)| Place {
+                n_inputs: layer.n_inputs(),
+                n_outputs: layer.n_outputs(),
+                stride: layer.stride(),
+                parameters: layer.start(),
+                row,
+            });
+            Places::new::<T>(network.level(), places.collect())
+        });
+        Ok(Self { starts, activations, deltas, n_samples, online })
     }
 
-    /// Runs a batch through the network; `predictions` and `backward_pass` then speak of it.
+    /// Runs a batch through the network and returns its loss; `predictions` and `backward_pass` then speak of it.
     ///
     /// # Panics
     ///
-    /// If the batch is larger than the plan, or the network has another shape.
-    pub fn forward_pass(&mut self, network: &Network<T>, x: Matrix<'_, T>) {
-        assert!(x.rows() <= self.n_samples, "the batch is larger than its plan");
+    /// If the batch is empty or larger than the plan, or the network has another shape.
+    pub fn forward_pass(
+        &mut self,
+        network: &Network<T>,
+        x: Matrix<'_, T>,       // (B, I)
+        targets: Matrix<'_, T>, // (B, O)
+    ) -> f64 {
+        assert!((1..=self.n_samples).contains(&x.rows()), "a batch that its plan is not made for");
+        let activations = self.activations.as_mut_slice();
+        if let Some(online) = &self.online {
+            let (sample, parameters) = ((x.row(0), targets.row(0)), network.buffer().as_slice());
+            return online.forward_pass(network.activation(), sample, parameters, activations);
+        }
         let parameters = network.buffer().as_slice();
         let mut n_inputs = x.columns();
         let mut stride = x.stride();
         for (i, layer) in network.layers().iter().enumerate() {
-            let (before, out) = self.activations.as_mut_slice().split_at_mut(self.starts[i]);
+            let (before, out) = activations.split_at_mut(self.starts[i]);
             let input = match i {
                 0 => x,
                 _ => Matrix::new(&before[self.starts[i - 1]..], x.rows(), n_inputs, stride),
@@ -72,6 +100,8 @@ impl<T: Element> Plan<T> {
             layer.forward_pass(network.level(), network.activation(), parameters, input, out);
             (n_inputs, stride) = (layer.n_outputs(), layer.stride());
         }
+        let predictions = self.predictions(network, x.rows());
+        loss::half_squared_error(network.level(), predictions, targets)
     }
 
     /// The output layer's activations (B, O) of the last `n_samples` that were run.
@@ -87,13 +117,6 @@ impl<T: Element> Plan<T> {
         Matrix::new(rows, n_samples, layer.n_outputs(), layer.stride())
     }
 
-    /// The loss of the last batch.
-    #[must_use]
-    pub fn loss(&self, network: &Network<T>, targets: Matrix<'_, T>) -> f64 {
-        let predictions = self.predictions(network, targets.rows());
-        loss::half_squared_error(network.level(), predictions, targets)
-    }
-
     /// Goes back through the network and takes one step of gradient descent.
     ///
     /// # Panics
@@ -107,6 +130,13 @@ impl<T: Element> Plan<T> {
         learning_rate: T,
         gradient: Gradient,
     ) {
+        if let Some(online) = &self.online {
+            let options = (network.activation(), learning_rate, gradient == Gradient::Exact);
+            let sample = (x.row(0), targets.row(0));
+            let (_, parameters) = network.layers_and_buffer();
+            let (activations, deltas) = (self.activations.as_slice(), self.deltas.as_mut_slice());
+            return online.backward_pass(options, sample, parameters.as_mut_slice(), activations, deltas);
+        }
         self.output_deltas(network, targets);
         for i in (0..network.layers().len()).rev() {
             match gradient {

@@ -60,7 +60,8 @@ pub fn train<T: Element>(
     let parameters = network.buffer().as_slice().len();
     let mut trainer = Trainer {
         plan: Plan::new(network, batches.batch_size())?,
-        snapshot: Snapshot { step: 0, parameters: zeros(parameters)? },
+        snapshot: Snapshot { steps: 0, parameters: zeros(parameters)? },
+        steps: 0,
         work_per_step: 6_usize
             .saturating_mul(parameters)
             .saturating_mul(batches.batch_size())
@@ -82,59 +83,57 @@ struct Trainer<'a, 'data, T, O> {
     observer: &'a mut O,
     plan: Plan<T>,
     snapshot: Snapshot<T>,
+    /// Steps taken.
+    steps: usize,
     /// Work since the last poll, and that of one step.
     work: usize,
     work_per_step: usize,
 }
 
-/// Parameters whose loss was finite at that step.
+/// Parameters whose loss was finite, after so many steps.
 struct Snapshot<T> {
-    step: usize,
+    steps: usize,
     parameters: Vec<T>,
 }
 
 impl<T: Element, O: Observer<T>> Trainer<'_, '_, T, O> {
     fn run(&mut self, losses: &mut [f64]) -> Result<(), Error> {
-        let per_epoch = self.batches.per_epoch();
+        let (per_epoch, batch_size) = (self.batches.per_epoch(), self.batches.batch_size());
         for (epoch, loss_of_epoch) in losses.iter_mut().enumerate() {
-            for step in epoch * per_epoch..(epoch + 1) * per_epoch {
+            for batch in 0..per_epoch {
                 self.poll()?;
-                let loss = self.forward_pass(step);
-                if !loss.is_finite() {
-                    return Err(self.go_back(step, epoch, loss));
-                }
-                if step.is_multiple_of(SNAPSHOT) {
-                    self.snapshot.step = step;
-                    self.snapshot.parameters.copy_from_slice(self.network.buffer().as_slice());
-                }
-                self.backward_pass(step);
-                *loss_of_epoch += loss;
+                *loss_of_epoch +=
+                    self.step(epoch, batch).map_err(|loss| self.go_back(epoch, loss))?;
             }
-            let all = self.batches.batch_size();
-            let predictions = (per_epoch == 1).then(|| self.plan.predictions(self.network, all));
+            let predictions =
+                (per_epoch == 1).then(|| self.plan.predictions(self.network, batch_size));
             if !self.observer.epoch(epoch, *loss_of_epoch, predictions) {
                 return Err(Error::Stopped);
             }
         }
-        if self.network.is_finite() {
-            return Ok(());
-        }
         // The last step's parameters have no loss of their own; one that is not finite is as good as such a loss.
-        Err(self.go_back(losses.len() * per_epoch, losses.len().saturating_sub(1), f64::NAN))
+        if self.network.is_finite() {
+            Ok(())
+        } else {
+            Err(self.go_back(losses.len().saturating_sub(1), f64::NAN))
+        }
     }
 
-    /// Runs the batch of a step forward and returns its loss.
-    fn forward_pass(&mut self, step: usize) -> f64 {
-        let (x, y) = self.batches.get(step);
-        self.plan.forward_pass(self.network, x);
-        self.plan.loss(self.network, y)
-    }
-
-    /// Runs it backward and takes the step.
-    fn backward_pass(&mut self, step: usize) {
-        let (x, y) = self.batches.get(step);
+    /// Takes one step and returns the loss before it; where that is not finite it is the error, and no step is taken.
+    fn step(&mut self, epoch: usize, batch: usize) -> Result<f64, f64> {
+        let (x, y) = self.batches.get(epoch, batch);
+        let loss = self.plan.forward_pass(self.network, x, y);
+        if !loss.is_finite() {
+            return Err(loss);
+        }
+        if self.steps.is_multiple_of(SNAPSHOT) {
+            self.snapshot.steps = self.steps;
+            self.snapshot.parameters.copy_from_slice(self.network.buffer().as_slice());
+        }
         let Settings { learning_rate, gradient, .. } = self.settings;
         self.plan.backward_pass(self.network, x, y, learning_rate, gradient);
+        self.steps += 1;
+        Ok(loss)
     }
 
     /// Asks the observer once in a while.
@@ -147,19 +146,23 @@ impl<T: Element, O: Observer<T>> Trainer<'_, '_, T, O> {
         if self.observer.poll() { Ok(()) } else { Err(Error::Stopped) }
     }
 
-    /// Restores the parameters of the step before `step`, whose `loss` is not finite.
-    fn go_back(&mut self, step: usize, epoch: usize, loss: f64) -> Error {
-        if step == 0 {
+    /// After a step to parameters whose loss is not finite: restores those before that step.
+    fn go_back(&mut self, epoch: usize, loss: f64) -> Error {
+        let Some(wanted) = self.steps.checked_sub(1) else {
             return Error::Diverged { epoch, loss, at_once: true };
-        }
+        };
         let (_, parameters) = self.network.layers_and_buffer();
         parameters.as_mut_slice().copy_from_slice(&self.snapshot.parameters);
-        for again in self.snapshot.step..step - 1 {
+        self.steps = self.snapshot.steps;
+        let per_epoch = self.batches.per_epoch();
+        while self.steps < wanted {
             if let Err(stopped) = self.poll() {
                 return stopped;
             }
-            self.forward_pass(again);
-            self.backward_pass(again);
+            // The same bits as before: this loss was finite, and is again.
+            if self.step(self.steps / per_epoch, self.steps % per_epoch).is_err() {
+                break;
+            }
         }
         Error::Diverged { epoch, loss, at_once: false }
     }

@@ -1,0 +1,189 @@
+//! A whole training equals the naive loop over `kernels::reference` bit for bit: at every level that this CPU has, for both
+//! gradients, all activations, single samples (`kernels::online`) and batches, in both number types. Also what is left
+//! behind by a training that diverges or is stopped.
+
+use ironprop::Error;
+use ironprop::kernels::{Activation, Element, Level, Matrix, reference};
+use ironprop::network::{Network, init};
+use ironprop::training::{Batches, Gradient, Observer, Settings, train};
+
+/// Goes on until so many epochs are over.
+struct Until(usize);
+
+impl<T> Observer<T> for Until {
+    fn poll(&mut self) -> bool {
+        true
+    }
+
+    fn epoch(&mut self, epoch: usize, _loss: f64, _predictions: Option<Matrix<'_, T>>) -> bool {
+        epoch + 1 < self.0
+    }
+}
+
+/// Weights and biases of each layer.
+type Parameters<T> = Vec<(Vec<T>, Vec<T>)>;
+
+fn parameters_of<T: Element>(network: &Network<T>) -> Parameters<T> {
+    (0..network.layers().len())
+        .map(|layer| {
+            let (weights, biases) = network.parameters(layer);
+            let rows = (0..weights.rows()).flat_map(|i| weights.row(i).to_vec());
+            (rows.collect(), biases.to_vec())
+        })
+        .collect()
+}
+
+fn bits<T: Element>(parameters: &Parameters<T>) -> Vec<u64> {
+    let numbers = parameters.iter().flat_map(|(weights, biases)| weights.iter().chain(biases));
+    numbers.map(|number| number.to_f64().to_bits()).collect()
+}
+
+/// The notebook's loop, naively.
+fn reference_step<T: Element>(
+    parameters: &mut Parameters<T>,
+    (x, y): (&[T], &[T]),
+    activation: Activation,
+    (learning_rate, gradient): (T, Gradient),
+) -> f64 {
+    let mut activations = vec![x.to_vec()];
+    for (weights, biases) in parameters.iter() {
+        activations.push(reference::forward(activation, activations.last().unwrap(), weights, biases));
+    }
+    let slopes: Vec<Vec<T>> = activations[1..]
+        .iter()
+        .map(|rows| rows.iter().map(|&a| reference::derive(activation, a)).collect())
+        .collect();
+    let predictions = activations.last().unwrap();
+    let mut deltas = reference::output_deltas(predictions, y, slopes.last().unwrap());
+    let loss = reference::half_squared_error(parameters.last().unwrap().1.len(), predictions, y);
+    for layer in (0..parameters.len()).rev() {
+        let n_outputs = parameters[layer].1.len();
+        let old = parameters[layer].0.clone();
+        let (weights, biases) = &mut parameters[layer];
+        reference::update(learning_rate, &activations[layer], &deltas, weights, biases);
+        if layer > 0 {
+            let through = if gradient == Gradient::Exact { &old } else { &*weights };
+            deltas = reference::input_gradient(n_outputs, &deltas, through, &slopes[layer - 1]);
+        }
+    }
+    loss
+}
+
+fn numbers<T: Element>(n: usize, step: f64) -> Vec<T> {
+    (0..n).map(|i| T::from_f64((i as f64 * step).sin())).collect()
+}
+
+fn check<T: Element>(sizes: &[usize], n_samples: usize, batch_size: usize) {
+    let n_outputs = sizes[sizes.len() - 1];
+    let (x, y) = (numbers::<T>(n_samples * sizes[0], 1.3), numbers::<T>(n_samples * n_outputs, 0.7));
+    for level in Level::available() {
+        for &(_, activation) in Activation::ALL {
+            for &(name, gradient) in Gradient::ALL {
+                let mut network = Network::<T>::new(sizes, activation, level).unwrap();
+                init::initialize(&mut network, init::Scheme::GlorotNormal, 5);
+                let mut expected = parameters_of(&network);
+                let rows = Matrix::packed(&x, n_samples, sizes[0]);
+                let targets = Matrix::packed(&y, n_samples, n_outputs);
+                let mut batches = Batches::new(rows, targets, batch_size, None).unwrap();
+                let learning_rate = T::from_f64(0.125);
+                let settings = Settings { epochs: 3, learning_rate, gradient };
+                let losses = train(&mut network, &mut batches, settings, &mut Until(9)).unwrap();
+                for loss in losses {
+                    let mut sum = 0.0;
+                    for (x, y) in x.chunks(batch_size * sizes[0]).zip(y.chunks(batch_size * n_outputs)) {
+                        sum += reference_step(&mut expected, (x, y), activation, (learning_rate, gradient));
+                    }
+                    assert_eq!(loss.to_bits(), sum.to_bits(), "loss of {sizes:?} at {level}, {name}");
+                }
+                assert_eq!(
+                    bits(&parameters_of(&network)),
+                    bits(&expected),
+                    "parameters of {sizes:?} at {level}, {activation:?}, {name}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_training_equals_the_naive_loop() {
+    for (sizes, n_samples, batch_size) in [
+        (&[2, 2, 2, 1][..], 1, 1),
+        (&[4, 16, 16, 1], 3, 1),
+        (&[1, 1], 2, 1),
+        (&[3, 9, 17, 33, 2], 2, 1),
+        (&[60, 50, 3], 2, 1),
+        (&[2, 2, 2, 1], 5, 5),
+        (&[5, 7, 3], 11, 4),
+        (&[8, 32, 32, 4], 32, 32),
+        (&[1, 1, 1, 1, 1, 1], 7, 3),
+        (&[20, 300, 5], 13, 13),
+    ] {
+        check::<f32>(sizes, n_samples, batch_size);
+        check::<f64>(sizes, n_samples, batch_size);
+    }
+}
+
+/// A network that a huge step size makes diverge, with the parameters and losses of each of its steps by hand.
+fn diverge<T: Element>(batch_size: usize) {
+    let (sizes, n_samples) = ([2, 3, 1], 4);
+    let (x, y) = (numbers::<T>(n_samples * 2, 1.3), numbers::<T>(n_samples, 0.7));
+    let learning_rate = T::from_f64(1e3);
+    let mut network = Network::<T>::new(&sizes, Activation::Relu, Level::current().unwrap()).unwrap();
+    init::initialize(&mut network, init::Scheme::Normal, 3);
+    let mut by_hand = vec![parameters_of(&network)];
+    loop {
+        let mut next = by_hand.last().unwrap().clone();
+        let batch = (by_hand.len() - 1) % (n_samples / batch_size);
+        let (x, y) = (&x[batch * batch_size * 2..][..batch_size * 2], &y[batch * batch_size..][..batch_size]);
+        let loss = reference_step(&mut next, (x, y), Activation::Relu, (learning_rate, Gradient::Exact));
+        if !loss.is_finite() {
+            break;
+        }
+        by_hand.push(next);
+        assert!(by_hand.len() < 10_000, "the example does not diverge");
+    }
+    let mut batches =
+        Batches::new(Matrix::packed(&x, 4, 2), Matrix::packed(&y, 4, 1), batch_size, None).unwrap();
+    let settings = Settings { epochs: 100_000, learning_rate, gradient: Gradient::Exact };
+    let error = train(&mut network, &mut batches, settings, &mut Until(usize::MAX)).unwrap_err();
+    assert!(matches!(error, Error::Diverged { at_once: false, .. }), "{error:?}");
+    let kept = &by_hand[by_hand.len() - 2];
+    assert_eq!(bits(&parameters_of(&network)), bits(kept));
+}
+
+#[test]
+fn a_diverged_training_keeps_the_parameters_of_its_last_finite_step() {
+    for batch_size in [1, 2, 4] {
+        diverge::<f32>(batch_size);
+        diverge::<f64>(batch_size);
+    }
+}
+
+#[test]
+fn a_stopped_training_is_at_a_whole_step() {
+    let (x, y) = (numbers::<f64>(8, 1.3), numbers::<f64>(4, 0.7));
+    let run = |epochs, until: usize| {
+        let mut network = Network::new(&[2, 3, 1], Activation::Sigmoid, Level::current().unwrap()).unwrap();
+        init::initialize(&mut network, init::Scheme::Normal, 3);
+        let mut batches = Batches::new(Matrix::packed(&x, 4, 2), Matrix::packed(&y, 4, 1), 3, Some(8)).unwrap();
+        let settings = Settings { epochs, learning_rate: 0.5, gradient: Gradient::Exact };
+        let result = train(&mut network, &mut batches, settings, &mut Until(until));
+        (result, bits(&parameters_of(&network)))
+    };
+    let (stopped, left_behind) = run(100, 17);
+    assert_eq!(stopped.unwrap_err(), Error::Stopped);
+    let (whole, expected) = run(17, 100);
+    assert!(whole.is_ok());
+    assert_eq!(left_behind, expected);
+}
+
+#[test]
+fn a_network_without_layers_or_with_an_empty_one_or_too_large_is_an_error() {
+    let level = Level::current().unwrap();
+    let new = |sizes: &[usize]| Network::<f64>::new(sizes, Activation::Sigmoid, level).unwrap_err();
+    assert_eq!(new(&[3]).to_string(), "sizes must be at least two widths, of the features and of each layer's outputs, got [3]");
+    assert!(matches!(new(&[3, 0, 1]), Error::EmptyLayer { .. }));
+    assert!(matches!(new(&[1 << 40, 1 << 40]), Error::OutOfMemory { .. }));
+    assert!(matches!(new(&[1, usize::MAX]), Error::OutOfMemory { .. }));
+}
