@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import ironprop
+
+try:
+    from threadpoolctl import ThreadpoolController, threadpool_info
+except ImportError:
+    ThreadpoolController = threadpool_info = None
 
 
 def describe() -> dict[str, Any]:
@@ -18,7 +26,6 @@ def describe() -> dict[str, Any]:
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
         "cores_allowed": _cores_allowed(),
-        "load_average": [round(load, 2) for load in os.getloadavg()],
         "system": platform.platform(),
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -31,6 +38,39 @@ def describe() -> dict[str, Any]:
         "ironprop": ironprop.show_config(),
         "peak_fma_gflops": peak_fma(),
     }
+
+
+class OtherLoad:
+    """How many cores other processes (and other guests of the host) use while this one measures.
+
+    A second BLAS thread waits for its partner by spinning, so NumPy suffers from a busy machine
+    many times over, and a ratio taken there says nothing.
+    """
+
+    LIMIT = 0.1  # cores
+
+    def __init__(self) -> None:
+        self._started = self._now()
+
+    def cores(self) -> float | None:
+        """Return the mean since the start; None where the system does not tell."""
+        now = self._now()
+        if self._started is None or now is None:
+            return None
+        wall, busy, own = (b - a for a, b in zip(self._started, now, strict=True))
+        return max(0.0, busy - own) / wall
+
+    @staticmethod
+    def _now() -> tuple[float, float, float] | None:
+        """Seconds: of the clock, of all cores' work, of this process and its ended children."""
+        try:
+            fields = Path("/proc/stat").read_text(encoding="utf-8").split("\n", 1)[0].split()[1:9]
+        except OSError:
+            return None
+        user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields)
+        ticks = os.sysconf("SC_CLK_TCK")
+        busy = (user + nice + system + irq + softirq + steal) / ticks
+        return time.monotonic(), busy, sum(os.times()[:4])
 
 
 def peak_fma() -> dict[str, float] | None:
@@ -47,6 +87,18 @@ def refuse_slow_build() -> None:
             f"this is the {profile} build of ironprop: only a release build is worth measuring "
             "(see `make wheel`)"
         )
+
+
+def _limiter() -> Callable[[], AbstractContextManager[object]] | None:
+    """Return what makes a `with` block run NumPy's BLAS on one thread, if threadpoolctl is here."""
+    if ThreadpoolController is None:
+        return None
+    # Made once: it looks through the loaded libraries, which takes too long for a measured call.
+    controller = ThreadpoolController()
+    return lambda: controller.limit(limits=1, user_api="blas")
+
+
+one_blas_thread = _limiter()
 
 
 def _cpu_name() -> str:
@@ -66,9 +118,7 @@ def _cores_allowed() -> int | None:
 
 def _blas() -> dict[str, Any]:
     """Return NumPy's BLAS: which kernels it runs (threadpoolctl knows) or how it was built."""
-    try:
-        from threadpoolctl import threadpool_info
-    except ImportError:
+    if threadpool_info is None:
         built: Any = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
         known = ("name", "version", "openblas configuration")
         kernels = "unknown without threadpoolctl"

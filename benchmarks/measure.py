@@ -52,6 +52,10 @@ class Race:
         lower, _, upper = quantiles(ratios, n=4, method="inclusive")
         return lower, upper
 
+    def faster(self, *names: str) -> str:
+        """Return which of `names` has the smallest median."""
+        return min(names, key=self.time)
+
     def _ratios(self, name: str, over: str) -> list[float]:
         pairs = zip(self.seconds[over], self.seconds[name], strict=True)
         return [theirs / ours for theirs, ours in pairs]
@@ -102,7 +106,8 @@ def import_cost(module: str, over: str, pairs: int) -> dict[str, float]:
     """Measure what importing `module` costs after `over` has been imported, in milliseconds.
 
     ``paired`` is the median difference of whole processes that import both and only `over`, taken
-    in pairs; ``inside`` the median time of the import statement itself.
+    in pairs, ``lower`` and ``upper`` are its quartiles; ``inside`` is the median time of the import
+    statement itself.
     """
     both = f"import {over}, time; t = time.perf_counter(); import {module}"
     both += "; print(time.perf_counter() - t)"
@@ -118,7 +123,9 @@ def import_cost(module: str, over: str, pairs: int) -> dict[str, float]:
             alone, _ = _python(f"import {over}")
         differences.append(together - alone)
         inside.append(float(printed))
-    return {"paired": median(differences) * 1e3, "inside": median(inside) * 1e3}
+    lower, middle, upper = quantiles(differences, n=4, method="inclusive")
+    seconds = {"paired": middle, "lower": lower, "upper": upper, "inside": median(inside)}
+    return {name: value * 1e3 for name, value in seconds.items()}
 
 
 def _python(code: str) -> tuple[float, str]:

@@ -2,8 +2,9 @@
 
 Two things are timed in every cell, each per training step over the whole batch: one call of
 `forward_pass` and one of `backward_pass`, and `train` with either gradient, which keeps the loop in
-the core. The rival of all three is the pair of NumPy functions below. It also measures what the
-import costs. Ratios are the message; times depend on the machine.
+the core. The rival of all three is the pair of NumPy functions below, with one BLAS thread or with
+all of them, whichever is faster in that cell. It also measures what the import costs. Ratios are
+the message; times depend on the machine.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ TRAIN_TARGETS = {"seed": 150.0, "tiny": 25.0}
 IMPORT_TARGET = 10.0  # ms
 IMPORT_PAIRS = {FULL: 21, QUICK: 5}
 
+NOISY = 0.2  # the quartiles of a ratio's rounds are further apart than this part of it
 OURS = ("pair", "train notebook", "train exact")
 RECORDS = Path(__file__).with_name("records")
 
@@ -63,7 +65,7 @@ def numpy_backward_pass(
 
 
 def contestants(problem: Problem, rate: float = LEARNING_RATE) -> dict[str, Contestant]:
-    """Return NumPy's pair and our three ways to do the same steps."""
+    """Return NumPy's pair, with all threads and with one, and our three ways to do its steps."""
     X, Y, W, B = problem.X, problem.Y, problem.W, problem.B
 
     def numpy_pair(steps: int) -> None:
@@ -82,7 +84,16 @@ def contestants(problem: Problem, rate: float = LEARNING_RATE) -> dict[str, Cont
     def train_exact(steps: int) -> None:
         ironprop.train(X, Y, W, B, epochs=steps, learning_rate=rate, gradient="exact")
 
-    return dict(zip(("numpy", *OURS), (numpy_pair, pair, train_notebook, train_exact), strict=True))
+    ours = dict(zip(OURS, (pair, train_notebook, train_exact), strict=True))
+    one_blas_thread = machine.one_blas_thread
+    if one_blas_thread is None:
+        return {"numpy": numpy_pair, **ours}
+
+    def numpy_pair_1_thread(steps: int) -> None:
+        with one_blas_thread():
+            numpy_pair(steps)
+
+    return {"numpy": numpy_pair, "numpy 1 thread": numpy_pair_1_thread, **ours}
 
 
 def check_agreement(problem: Problem) -> None:
@@ -105,32 +116,43 @@ def run_cell(cell: Cell, dtype: str, effort: Effort) -> dict[str, Any]:
     problem = Problem(cell, dtype)
     check_agreement(problem)
     result = race(contestants(problem), effort, problem.restore)
+    rivals = [name for name in result.seconds if name not in OURS]
+    rival = result.faster(*rivals)
     return {
         "cell": cell.name,
         "net": cell.label,
         "dtype": dtype,
-        "numpy_us": result.time("numpy") * 1e6,
-        "ours": {name: _entry(cell, name, result) for name in OURS},
+        "rival": rival,
+        "rivals_us": {name: result.time(name) * 1e6 for name in rivals},
+        "ours": {name: _entry(cell, name, rival, result) for name in OURS},
     }
 
 
-def _entry(cell: Cell, name: str, result: Race) -> dict[str, Any]:
+def _entry(cell: Cell, name: str, rival: str, result: Race) -> dict[str, Any]:
     target = (PAIR_TARGETS if name == "pair" else TRAIN_TARGETS).get(cell.name)
-    ratio = result.ratio(name, over="numpy")
+    ratio = result.ratio(name, over=rival)
+    lower, upper = result.ratio_quartiles(name, over=rival)
     return {
         "us": result.time(name) * 1e6,
         "gflops": cell.flops / result.time(name) / 1e9,
         "ratio": ratio,
-        "ratio_quartiles": result.ratio_quartiles(name, over="numpy"),
+        "ratio_quartiles": [lower, upper],
+        "noisy": upper - lower > NOISY * ratio,
         "target": target,
         "met": None if target is None else ratio >= target,
     }
 
 
+def measure_import(pairs: int) -> dict[str, Any]:
+    """Measure the import, and judge it only if the pairs agree well enough to tell."""
+    cost = import_cost("ironprop", over="numpy", pairs=pairs)
+    noisy = cost["upper"] - cost["lower"] > IMPORT_TARGET
+    met = None if noisy else cost["paired"] <= IMPORT_TARGET
+    return {**cost, "target": IMPORT_TARGET, "noisy": noisy, "met": met}
+
+
 def report(record: dict[str, Any]) -> str:
     """Return the record as Markdown, for the terminal and for the file."""
-    import_ms = record["import_ms"]
-    met = _verdict(import_ms["met"])
     lines = [
         f"# Notebook tier, {record['date']}" + (" (quick)" if record["quick"] else ""),
         "",
@@ -139,30 +161,45 @@ def report(record: dict[str, Any]) -> str:
         f"    {record['command']}",
         "",
         *(f"- {line}" for line in _machine_lines(record["machine"])),
+        f"- {_load_line(record['other_load_cores'])}",
         "",
         "One training step over the batch, sigmoid everywhere; x: times as fast as NumPy's pair",
-        "(median over rounds that take turns). GF/s: those of train exact.",
+        "(median over rounds that take turns; ~: the rounds disagree). NumPy's pair runs with one",
+        "BLAS thread (1) or all of them (all), whichever is faster. GF/s: those of train exact.",
         "",
         *_table(record["results"]),
         "",
         f"Targets for the pair: at least {_wanted(PAIR_TARGETS)}; for train, with either gradient:"
         f" {_wanted(TRAIN_TARGETS)}. The other cells have none.",
         "",
-        f"Importing ironprop after NumPy: {import_ms['paired']:.1f} ms in paired processes"
-        f" (target ≤ {IMPORT_TARGET:g} ms:{met}); the import statement itself takes"
-        f" {import_ms['inside']:.1f} ms.",
+        _import_line(record["import_ms"]),
     ]
     verdicts = [entry["met"] for row in record["results"] for entry in row["ours"].values()]
-    verdicts.append(import_ms["met"])
+    verdicts.append(record["import_ms"]["met"])
     lines += ["", f"All targets: {verdicts.count(True)} met, {verdicts.count(False)} MISSED."]
     return "\n".join(lines) + "\n"
+
+
+def _import_line(cost: dict[str, Any]) -> str:
+    verdict = ": too noisy to judge" if cost["noisy"] else f":{_verdict(cost['met'])}"
+    return (
+        f"Importing ironprop after NumPy: {cost['paired']:.1f} ms in paired processes (quartiles"
+        f" {cost['lower']:.1f} and {cost['upper']:.1f}; target ≤ {IMPORT_TARGET:g} ms{verdict});"
+        f" the import statement itself takes {cost['inside']:.1f} ms."
+    )
+
+
+def _load_line(cores: float | None) -> str:
+    if cores is None:
+        return "load of other processes: unknown"
+    judgement = "quiet enough" if cores <= machine.OtherLoad.LIMIT else "BUSY, THE RATIOS ARE VOID"
+    return f"other processes used {cores:.2f} cores meanwhile: {judgement}"
 
 
 def _machine_lines(facts: dict[str, Any]) -> list[str]:
     ours, blas, peak = facts["ironprop"], facts["blas"], facts["peak_fma_gflops"]
     return [
-        f"CPU: {facts['cpu']}, {facts['cores']} cores ({facts['cores_allowed']} allowed),"
-        f" load average {facts['load_average'][0]} at the start",
+        f"CPU: {facts['cpu']}, {facts['cores']} cores ({facts['cores_allowed']} allowed)",
         f"Python {facts['python']}, NumPy {facts['numpy']}, {facts['system']}",
         f"NumPy's BLAS: {', '.join(f'{key} {value}' for key, value in blas.items())}",
         f"environment: {facts['environment'] or 'no BLAS, thread or level variable set'}",
@@ -172,14 +209,17 @@ def _machine_lines(facts: dict[str, Any]) -> list[str]:
 
 
 def _table(results: list[dict[str, Any]]) -> list[str]:
-    header = ["cell", "net, batch", "dtype", "NumPy µs"]
+    header = ["cell", "net, batch", "dtype", "NumPy µs", "threads"]
     for name in OURS:
         header += [f"{name} µs", "x"]
     rows = [[*header, "GF/s"]]
     for result in results:
-        row = [result["cell"], result["net"], result["dtype"], _short(result["numpy_us"])]
+        rival = result["rival"]
+        row = [result["cell"], result["net"], result["dtype"], _short(result["rivals_us"][rival])]
+        row.append("1" if rival == "numpy 1 thread" else "all")
         for entry in result["ours"].values():
-            row += [_short(entry["us"]), _short(entry["ratio"]) + _verdict(entry["met"])]
+            noise = "~" if entry["noisy"] else ""
+            row += [_short(entry["us"]), noise + _short(entry["ratio"]) + _verdict(entry["met"])]
         rows.append([*row, _short(result["ours"]["train exact"]["gflops"])])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rows.insert(1, ["-" * width for width in widths])
@@ -199,37 +239,52 @@ def _verdict(met: bool | None) -> str:
     return "" if met is None else " met" if met else " MISSED"
 
 
+def measure(effort: Effort) -> dict[str, Any]:
+    """Measure all cells and the import; return everything that a record holds."""
+    other_load = machine.OtherLoad()
+    results = []
+    for cell in CELLS:
+        for dtype in DTYPES:
+            print(f"{cell.name} {dtype} ...", file=sys.stderr, flush=True)
+            results.append(run_cell(cell, dtype, effort))
+    print("import ...", file=sys.stderr, flush=True)
+    return {
+        "schema": 1,
+        "date": date.today().isoformat(),
+        "command": "python " + shlex.join(["benchmarks/notebook_tier.py", *sys.argv[1:]]),
+        "quick": effort is QUICK,
+        "machine": machine.describe(),
+        "results": results,
+        "import_ms": measure_import(IMPORT_PAIRS[effort]),
+        "other_load_cores": other_load.cores(),
+    }
+
+
+def write(record: dict[str, Any], text: str) -> None:
+    """Write the record, unless other processes had their hand in it."""
+    cores = record["other_load_cores"]
+    if cores is not None and cores > machine.OtherLoad.LIMIT:
+        raise SystemExit("not recorded: the machine was busy with other things")
+    stem = RECORDS / f"{record['date']}-notebook-tier"
+    RECORDS.mkdir(exist_ok=True)
+    stem.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    stem.with_suffix(".md").write_text(text, encoding="utf-8")
+    print(f"written: {stem}.json and .md")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="The notebook tier against NumPy.")
     parser.add_argument("--record", action="store_true", help="also write benchmarks/records/")
     parser.add_argument("--quick", action="store_true", help="few rounds: a smoke test")
     options = parser.parse_args()
     machine.refuse_slow_build()
-    effort = QUICK if options.quick else FULL
-
-    record: dict[str, Any] = {
-        "schema": 1,
-        "date": date.today().isoformat(),
-        "command": "python " + shlex.join(["benchmarks/notebook_tier.py", *sys.argv[1:]]),
-        "quick": options.quick,
-        "machine": machine.describe(),
-        "results": [],
-    }
-    for cell in CELLS:
-        for dtype in DTYPES:
-            print(f"{cell.name} {dtype} ...", file=sys.stderr, flush=True)
-            record["results"].append(run_cell(cell, dtype, effort))
-    print("import ...", file=sys.stderr, flush=True)
-    cost = import_cost("ironprop", over="numpy", pairs=IMPORT_PAIRS[effort])
-    record["import_ms"] = {**cost, "target": IMPORT_TARGET, "met": cost["paired"] <= IMPORT_TARGET}
-
+    if options.record and machine.one_blas_thread is None:
+        raise SystemExit("a record needs threadpoolctl, to race NumPy with one BLAS thread too")
+    record = measure(QUICK if options.quick else FULL)
     text = report(record)
     print(text)
     if options.record:
-        stem = RECORDS / f"{record['date']}-notebook-tier"
-        stem.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        stem.with_suffix(".md").write_text(text, encoding="utf-8")
-        print(f"written: {stem}.json and .md")
+        write(record, text)
 
 
 if __name__ == "__main__":

@@ -113,28 +113,20 @@ impl Error {
 
 /// A shape as NumPy prints it: `()`, `(3,)`, `(3, 4)`.
 pub(crate) fn shape_text(shape: &[usize]) -> String {
-    match shape {
-        [one] => format!("({one},)"),
-        _ => {
-            let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
-            format!("({})", sizes.join(", "))
-        }
-    }
+    let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
+    let comma = if shape.len() == 1 { "," } else { "" };
+    format!("({}{comma})", sizes.join(", "))
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownLevel { name } => write!(
-                f,
-                "IRONPROP_LEVEL is {name:?}, but the levels are {}",
-                crate::kernels::Level::NAMES.join(", ")
-            ),
-            Self::MissingLevel { name, available } => write!(
-                f,
-                "IRONPROP_LEVEL is {name:?}, but this CPU has only {}",
-                available.join(", ")
-            ),
+            Self::UnknownLevel { name } => {
+                write!(f, "IRONPROP_LEVEL is {name:?}, but the levels are {}", crate::kernels::Level::NAMES.join(", "))
+            }
+            Self::MissingLevel { name, available } => {
+                write!(f, "IRONPROP_LEVEL is {name:?}, but this CPU has only {}", available.join(", "))
+            }
             Self::UnknownName { option, name, known } => {
                 write!(f, "{option} must be one of {}, got {name:?}", known.join(", "))
             }

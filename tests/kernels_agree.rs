@@ -5,6 +5,9 @@
 //! The levels that ran are printed, so that one which the CPU lacks does not go missing in silence; `IRONPROP_REQUIRE`
 //! names a level that must have run.
 
+#![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)] // numbers are made from bits
+#![allow(clippy::print_stdout)] // the levels that ran
+
 use ironprop::kernels::{Activation, Element, Level, Matrix, MatrixMut, Slope, dense, elementwise, loss, reference};
 use proptest::prelude::*;
 
@@ -77,7 +80,11 @@ fn check_layer<T: Bits>((b, i, o): (usize, usize, usize), gap: usize, seed: u64,
     let targets: Vec<T> = numbers.take(b * o);
     if let Some((place, value)) = poison {
         let (n_x, n_w) = (x.len(), weights.len());
-        if place % 2 == 0 && n_x > 0 { x[place / 2 % n_x] = T::from_f64(value) } else { weights[place / 2 % n_w] = T::from_f64(value) }
+        if place % 2 == 0 && n_x > 0 {
+            x[place / 2 % n_x] = T::from_f64(value);
+        } else {
+            weights[place / 2 % n_w] = T::from_f64(value);
+        }
     }
     let learning_rate = T::from_f64(0.375);
     for level in Level::available() {
@@ -90,11 +97,25 @@ fn check_layer<T: Bits>((b, i, o): (usize, usize, usize), gap: usize, seed: u64,
             let nan = T::from_f64(f64::NAN);
             let mut out = vec![nan; b * (o + gap)];
             let mut out_slopes = vec![nan; b * (o + gap)];
-            dense::forward(level, activation, x_rows, (w_rows, &biases), MatrixMut::new(&mut out, b, o, o + gap), Some(MatrixMut::new(&mut out_slopes, b, o, o + gap)));
+            dense::forward(
+                level,
+                activation,
+                x_rows,
+                (w_rows, &biases),
+                MatrixMut::new(&mut out, b, o, o + gap),
+                Some(MatrixMut::new(&mut out_slopes, b, o, o + gap)),
+            );
             assert_same("activations", level, &gather(&out, o, o + gap), &expected);
             assert_same("derivatives", level, &gather(&out_slopes, o, o + gap), &slopes);
             let mut alone = vec![nan; b * (o + gap)];
-            dense::forward(level, activation, x_rows, (w_rows, &biases), MatrixMut::new(&mut alone, b, o, o + gap), None);
+            dense::forward(
+                level,
+                activation,
+                x_rows,
+                (w_rows, &biases),
+                MatrixMut::new(&mut alone, b, o, o + gap),
+                None,
+            );
             assert_same("activations without derivatives", level, &gather(&alone, o, o + gap), &expected);
 
             let expected_deltas = reference::output_deltas(&expected, &targets, &slopes);
@@ -113,7 +134,10 @@ fn check_layer<T: Bits>((b, i, o): (usize, usize, usize), gap: usize, seed: u64,
             let expected_before = reference::input_gradient(o, &expected_deltas, &weights, &input_slopes);
             let deltas = spread(&expected_deltas, o, o + gap);
             let deltas = Matrix::new(&deltas, b, o, o + gap);
-            for slope in [Slope::Stored(Matrix::packed(&input_slopes, b, i)), Slope::Of(activation, Matrix::packed(&inputs, b, i))] {
+            for slope in [
+                Slope::Stored(Matrix::packed(&input_slopes, b, i)),
+                Slope::Of(activation, Matrix::packed(&inputs, b, i)),
+            ] {
                 let mut before = vec![nan; b * (i + gap)];
                 dense::input_gradient(level, deltas, w_rows, slope, MatrixMut::new(&mut before, b, i, i + gap));
                 assert_same("input gradient", level, &gather(&before, i, i + gap), &expected_before);
@@ -122,7 +146,13 @@ fn check_layer<T: Bits>((b, i, o): (usize, usize, usize), gap: usize, seed: u64,
             let (mut expected_w, mut expected_b) = (weights.clone(), biases.clone());
             reference::update(learning_rate, &x, &expected_deltas, &mut expected_w, &mut expected_b);
             let (mut new_w, mut new_b) = (w_spread.clone(), biases.clone());
-            dense::update(level, learning_rate, x_rows, deltas, (MatrixMut::new(&mut new_w, i, o, o + gap), &mut new_b));
+            dense::update(
+                level,
+                learning_rate,
+                x_rows,
+                deltas,
+                (MatrixMut::new(&mut new_w, i, o, o + gap), &mut new_b),
+            );
             assert_same("updated weights", level, &gather(&new_w, o, o + gap), &expected_w);
             assert_same("updated biases", level, &new_b, &expected_b);
         }
@@ -162,7 +192,9 @@ fn a_layer_equals_its_definition_at_every_small_size() {
 
 #[test]
 fn a_layer_equals_its_definition_where_blocks_of_depth_and_wide_rows_begin() {
-    for size in [(1, 3, 255), (1, 40, 256), (3, 5, 257), (2, 17, 513), (1, 33, 600), (1, 1, 300), (300, 3, 2), (65, 70, 66)] {
+    for size in
+        [(1, 3, 255), (1, 40, 256), (3, 5, 257), (2, 17, 513), (1, 33, 600), (1, 1, 300), (300, 3, 2), (65, 70, 66)]
+    {
         check_layer::<f32>(size, 1, 7, None);
         check_layer::<f64>(size, 1, 7, None);
     }

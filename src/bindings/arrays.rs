@@ -10,8 +10,7 @@
 use std::fmt;
 
 use numpy::npyffi::{
-    NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_WRITEABLE, NPY_TYPES, PY_ARRAY_API,
-    PyArray_Descr,
+    NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_WRITEABLE, NPY_TYPES, PY_ARRAY_API, PyArray_Descr,
 };
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -71,7 +70,7 @@ impl Number for f64 {
 #[derive(Debug)]
 pub(super) struct Array<'py> {
     /// The numbers: the caller's array, or a copy of it.
-    array: Bound<'py, PyUntypedArray>,
+    numbers: Bound<'py, PyUntypedArray>,
     /// What the caller gave.
     given: Bound<'py, PyAny>,
     dtype: Dtype,
@@ -83,26 +82,21 @@ impl<'py> Array<'py> {
         if let Some((array, dtype)) = exact(given) {
             let flags = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED;
             if flags_of(&array) & flags == flags {
-                return Ok(Self { array, given: given.clone(), dtype });
+                return Ok(Self { numbers: array, given: given.clone(), dtype });
             }
         }
         let (array, dtype) = converted(given, name)?;
-        Ok(Self { array, given: given.clone(), dtype })
+        Ok(Self { numbers: array, given: given.clone(), dtype })
     }
 
     /// Reads an argument that may be a plain number, which takes the type of the arrays that it meets.
-    pub(super) fn read_beside(
-        given: &Bound<'py, PyAny>,
-        dtype: Dtype,
-        name: Name,
-    ) -> PyResult<Self> {
-        let plain = given.is_instance_of::<pyo3::types::PyFloat>()
-            || given.is_instance_of::<pyo3::types::PyInt>();
+    pub(super) fn read_beside(given: &Bound<'py, PyAny>, dtype: Dtype, name: Name) -> PyResult<Self> {
+        let plain = given.is_instance_of::<pyo3::types::PyFloat>() || given.is_instance_of::<pyo3::types::PyInt>();
         if !plain {
             return Self::read(given, name);
         }
         let array = numpy_function(given.py(), "full")?.call1(((), given, dtype.name()))?;
-        Ok(Self { array: array.cast_into()?, given: given.clone(), dtype })
+        Ok(Self { numbers: array.cast_into()?, given: given.clone(), dtype })
     }
 
     pub(super) fn dtype(&self) -> Dtype {
@@ -110,14 +104,14 @@ impl<'py> Array<'py> {
     }
 
     pub(super) fn shape(&self) -> &[usize] {
-        self.array.shape()
+        self.numbers.shape()
     }
 
     /// What the caller gave, if that is an array, or else the copy.
     pub(super) fn given_or_copy(&self) -> Bound<'py, PyAny> {
         match self.given.cast::<PyUntypedArray>() {
             Ok(_) => self.given.clone(),
-            Err(_) => self.array.as_any().clone(),
+            Err(_) => self.numbers.as_any().clone(),
         }
     }
 
@@ -128,13 +122,13 @@ impl<'py> Array<'py> {
     /// If they are not of type `T`.
     pub(super) fn numbers<T: Number>(&self) -> &[T] {
         assert!(self.dtype == T::DTYPE, "an array of {} read as {}", self.dtype.name(), T::DTYPE.name());
-        if self.array.is_empty() {
+        if self.numbers.is_empty() {
             return &[];
         }
         // SAFETY: `read` has checked type, byte order, alignment and C-contiguity, or NumPy has made such an array. It
         // lives as long as `self`; that no other thread writes to it meanwhile is the documented contract, and that this
         // call does not, is what `check_overlap` is for.
-        unsafe { std::slice::from_raw_parts(data_of(&self.array).cast(), self.array.len()) }
+        unsafe { std::slice::from_raw_parts(data_of(&self.numbers).cast(), self.numbers.len()) }
     }
 }
 
@@ -160,9 +154,7 @@ impl<'py> Target<'py> {
         };
         let flags = flags_of(array);
         if flags & NPY_ARRAY_WRITEABLE == 0 {
-            return Err(PyValueError::new_err(format!(
-                "{name} is updated in place but is read-only"
-            )));
+            return Err(PyValueError::new_err(format!("{name} is updated in place but is read-only")));
         }
         let direct = NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED;
         let mut copy = None;
@@ -403,37 +395,22 @@ fn item_size(array: &Bound<'_, PyUntypedArray>) -> usize {
 }
 
 /// A fresh or the same array, aligned, C-contiguous and of that type, made by NumPy.
-fn required<'py>(
-    given: &Bound<'py, PyAny>,
-    dtype: Dtype,
-    copy: bool,
-) -> PyResult<Bound<'py, PyUntypedArray>> {
+fn required<'py>(given: &Bound<'py, PyAny>, dtype: Dtype, copy: bool) -> PyResult<Bound<'py, PyUntypedArray>> {
     let py = given.py();
-    let array = if copy {
-        numpy_function(py, "array")?.call1((given, dtype.name()))?
-    } else {
-        given.clone()
-    };
+    let array = if copy { numpy_function(py, "array")?.call1((given, dtype.name()))? } else { given.clone() };
     let array = numpy_function(py, "require")?.call1((array, dtype.name(), ["C", "A", "E"]))?;
     Ok(array.cast_into()?)
 }
 
 /// What is not on the fast path: converts by NumPy's rules where no number can be lost.
-fn converted<'py>(
-    given: &Bound<'py, PyAny>,
-    name: Name,
-) -> PyResult<(Bound<'py, PyUntypedArray>, Dtype)> {
+fn converted<'py>(given: &Bound<'py, PyAny>, name: Name) -> PyResult<(Bound<'py, PyUntypedArray>, Dtype)> {
     if is_masked(given) {
-        return Err(PyTypeError::new_err(format!(
-            "{name} is a masked array, whose mask would be lost: fill it first"
-        )));
+        return Err(PyTypeError::new_err(format!("{name} is a masked array, whose mask would be lost: fill it first")));
     }
     let py = given.py();
     let array = numpy_function(py, "asarray")?.call1((given,)).map_err(|error| {
-        let error_of_ours = PyValueError::new_err(format!(
-            "{name} cannot be read as an array of numbers: {}",
-            error.value(py)
-        ));
+        let error_of_ours =
+            PyValueError::new_err(format!("{name} cannot be read as an array of numbers: {}", error.value(py)));
         error_of_ours.set_cause(py, Some(error));
         error_of_ours
     })?;

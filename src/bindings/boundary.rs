@@ -48,11 +48,7 @@ pub(super) fn guarded<R>(body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
 }
 
 /// Runs `work` of about so many floating-point operations, without the GIL if that takes long.
-pub(super) fn run_detached<R: Send>(
-    py: Python<'_>,
-    operations: usize,
-    work: impl FnOnce() -> R + Send,
-) -> R {
+pub(super) fn run_detached<R: Send>(py: Python<'_>, operations: usize, work: impl FnOnce() -> R + Send) -> R {
     if operations <= SHORT_WORK { work() } else { py.detach(work) }
 }
 
@@ -72,7 +68,7 @@ impl Signals {
         if self.last.elapsed() < BETWEEN_POLLS {
             return Ok(());
         }
-        let result = Python::attach(|py| py.check_signals());
+        let result = Python::attach(Python::check_signals);
         self.last = Instant::now();
         result
     }

@@ -50,11 +50,7 @@ fn map_of<'py, T: Number>(py: Python<'py>, x: &Array<'py>, map: Map) -> PyResult
 
 /// See `ironprop.notebook.mse`.
 #[pyfunction]
-pub(super) fn mse<'py>(
-    py: Python<'py>,
-    x: &Bound<'py, PyAny>,
-    y: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn mse<'py>(py: Python<'py>, x: &Bound<'py, PyAny>, y: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     guarded(|| {
         let (x, y) = read_pair(x, y)?;
         match x.dtype() {
@@ -83,11 +79,7 @@ fn half_squared_error<'py, T: Number>(
 
 /// See `ironprop.notebook.dmse`.
 #[pyfunction]
-pub(super) fn dmse<'py>(
-    py: Python<'py>,
-    x: &Bound<'py, PyAny>,
-    y: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn dmse<'py>(py: Python<'py>, x: &Bound<'py, PyAny>, y: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     guarded(|| {
         let (x, y) = read_pair(x, y)?;
         match x.dtype() {
@@ -97,11 +89,7 @@ pub(super) fn dmse<'py>(
     })
 }
 
-fn difference<'py, T: Number>(
-    py: Python<'py>,
-    x: &Array<'py>,
-    y: &Targets<'py>,
-) -> PyResult<Bound<'py, PyAny>> {
+fn difference<'py, T: Number>(py: Python<'py>, x: &Array<'py>, y: &Targets<'py>) -> PyResult<Bound<'py, PyAny>> {
     let mut row = Vec::new();
     let targets = y.rows::<T>(&mut row);
     let numbers = x.numbers::<T>();
@@ -121,10 +109,7 @@ fn difference<'py, T: Number>(
 }
 
 /// Predictions `x` and targets `y` of one type.
-fn read_pair<'py>(
-    x: &Bound<'py, PyAny>,
-    y: &Bound<'py, PyAny>,
-) -> PyResult<(Array<'py>, Targets<'py>)> {
+fn read_pair<'py>(x: &Bound<'py, PyAny>, y: &Bound<'py, PyAny>) -> PyResult<(Array<'py>, Targets<'py>)> {
     let x = Array::read(x, Name("x", None))?;
     let y = Targets::read(y, Name("y", None), x.shape(), x.dtype())?;
     Ok((x, y))

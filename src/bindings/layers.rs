@@ -57,8 +57,7 @@ impl<'py, N: Numbers<'py>> Layers<N> {
         if w.len() != b.len() {
             return Err(Error::Lengths { left: ("W", w.len()), right: ("B", b.len()) }.into());
         }
-        let mut layers =
-            Self { weights: Vec::with_capacity(w.len()), biases: Vec::with_capacity(w.len()) };
+        let mut layers = Self { weights: Vec::with_capacity(w.len()), biases: Vec::with_capacity(w.len()) };
         for (i, (w, b)) in w.iter().zip(&b).enumerate() {
             let (w_name, b_name) = (Name("W", Some(i)), Name("B", Some(i)));
             let (weights, biases) = (N::take(w, w_name)?, N::take(b, b_name)?);
@@ -123,7 +122,7 @@ impl<'py, N: Numbers<'py>> Layers<N> {
             .fold(0, usize::saturating_add)
     }
 
-    /// Reads the samples: (n_samples, n_features) of the first layer and of its type.
+    /// Reads the samples: `(n_samples, n_features)` of the first layer and of its type.
     pub(super) fn samples(&self, x: &Bound<'py, PyAny>) -> PyResult<Array<'py>> {
         let name = Name("X", None);
         let x = Array::read(x, name)?;
@@ -186,12 +185,7 @@ pub(super) struct Targets<'py> {
 
 impl<'py> Targets<'py> {
     /// Reads the targets for `predictions` of that shape.
-    pub(super) fn read(
-        y: &Bound<'py, PyAny>,
-        name: Name,
-        predictions: &[usize],
-        dtype: Dtype,
-    ) -> PyResult<Self> {
+    pub(super) fn read(y: &Bound<'py, PyAny>, name: Name, predictions: &[usize], dtype: Dtype) -> PyResult<Self> {
         let y = Array::read_beside(y, dtype, name)?;
         let n_outputs = predictions.last().copied().unwrap_or(1);
         let n_samples = predictions.iter().rev().skip(1).product();

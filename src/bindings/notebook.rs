@@ -5,9 +5,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::arrays::{
-    Array, Dtype, Fresh, Name, Number, Target, check_dtype, check_overlap, items, shape_error,
-};
+use super::arrays::{Array, Dtype, Fresh, Name, Number, Target, check_dtype, check_overlap, items, shape_error};
 use super::boundary::{guarded, run_detached};
 use super::layers::{Layers, Targets};
 use super::options::{learning_rate, named};
@@ -69,8 +67,7 @@ fn forward<'py, T: Number>(
         let operations = n_samples.saturating_mul(layers.n_parameters()).saturating_mul(2);
         run_detached(py, operations, || {
             for (weights, biases, out, slopes) in steps {
-                let out =
-                    dense::forward(level, activation, input, (weights, biases), out, Some(slopes));
+                let out = dense::forward(level, activation, input, (weights, biases), out, Some(slopes));
                 input = out;
             }
         });
@@ -160,7 +157,7 @@ impl<'py> Kept<'py> {
     }
 }
 
-/// Reads `A` or `dA`: one array for each layer, (n_samples, width).
+/// Reads `A` or `dA`: one array for each layer, `(n_samples, width)`.
 fn read_list<'py>(
     list_name: &'static str,
     list: &Bound<'py, PyAny>,
@@ -210,8 +207,7 @@ fn backward<T: Number>(
         let (n_inputs, n_outputs) = (sizes[layer], sizes[layer + 1]);
         let weights = MatrixMut::packed(weights, n_inputs, n_outputs);
         let input = Matrix::packed(kept.inputs[layer].numbers::<T>(), n_samples, n_inputs);
-        let derivatives =
-            Matrix::packed(kept.derivatives[layer].numbers::<T>(), n_samples, n_outputs);
+        let derivatives = Matrix::packed(kept.derivatives[layer].numbers::<T>(), n_samples, n_outputs);
         steps.push((weights, biases, input, derivatives));
     }
     run_detached(py, operations, || {

@@ -9,11 +9,7 @@ use crate::error::Error;
 use crate::kernels::{Element, Level};
 
 /// The value that goes by that name.
-pub(super) fn named<V: Copy>(
-    option: &'static str,
-    name: &str,
-    all: &[(&'static str, V)],
-) -> PyResult<V> {
+pub(super) fn named<V: Copy>(option: &'static str, name: &str, all: &[(&'static str, V)]) -> PyResult<V> {
     let found = all.iter().find(|(known, _)| *known == name);
     found.map(|&(_, value)| value).ok_or_else(|| {
         let known = all.iter().map(|&(known, _)| known).collect();
@@ -22,12 +18,7 @@ pub(super) fn named<V: Copy>(
 }
 
 /// A whole number from `least` to `most`.
-pub(super) fn whole_number(
-    option: &'static str,
-    value: &Bound<'_, PyAny>,
-    least: u64,
-    most: u64,
-) -> PyResult<u64> {
+pub(super) fn whole_number(option: &'static str, value: &Bound<'_, PyAny>, least: u64, most: u64) -> PyResult<u64> {
     let out_of_range = || {
         let expected = match most {
             u64::MAX => format!("a whole number from {least} to 2**64 - 1"),
@@ -37,15 +28,13 @@ pub(super) fn whole_number(
         Error::OutOfRange { option, expected, value: value.to_string() }.into()
     };
     match value.extract::<i128>() {
-        Ok(number) => u64::try_from(number)
-            .ok()
-            .filter(|number| (least..=most).contains(number))
-            .ok_or_else(out_of_range),
+        Ok(number) => {
+            u64::try_from(number).ok().filter(|number| (least..=most).contains(number)).ok_or_else(out_of_range)
+        }
         Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => Err(out_of_range()),
-        Err(_) => Err(PyTypeError::new_err(format!(
-            "{option} must be a whole number, got {}",
-            value.get_type().name()?
-        ))),
+        Err(_) => {
+            Err(PyTypeError::new_err(format!("{option} must be a whole number, got {}", value.get_type().name()?)))
+        }
     }
 }
 
@@ -81,6 +70,7 @@ pub(super) fn learning_rate<T: Element>(value: f64) -> PyResult<T> {
 /// >>> import ironprop
 /// >>> ironprop.show_config()["levels"][0]
 /// 'portable'
+#[allow(clippy::doc_markdown, clippy::doc_link_with_quotes)] // a docstring of Python
 #[pyfunction]
 pub(super) fn show_config(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     guarded(|| {

@@ -123,9 +123,7 @@ fn run<'py, T: Number>(
         .saturating_mul(x.rows())
         .saturating_mul(options.epochs)
         .saturating_add(batches.per_epoch().saturating_mul(options.epochs).saturating_mul(500));
-    let outcome = run_detached(py, operations, || {
-        training::train(&mut network, &mut batches, settings, &mut reporter)
-    });
+    let outcome = run_detached(py, operations, || training::train(&mut network, &mut batches, settings, &mut reporter));
     for (layer, (weights, biases)) in layers.numbers_mut::<T>().enumerate() {
         let (own_weights, own_biases) = network.parameters(layer);
         for (i, row) in weights.chunks_exact_mut(own_biases.len()).enumerate() {
@@ -205,9 +203,9 @@ pub(super) fn initialize<'py>(
     dtype: &str,
 ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
     guarded(|| {
-        let widths = sizes.try_iter().map_err(|_| {
-            PyTypeError::new_err("sizes must be a sequence of whole numbers, the widths of the layers")
-        })?;
+        let widths = sizes
+            .try_iter()
+            .map_err(|_| PyTypeError::new_err("sizes must be a sequence of whole numbers, the widths of the layers"))?;
         let widths = widths.map(|width| count("sizes", &width?, 1, usize::MAX)).collect::<PyResult<Vec<_>>>()?;
         let scheme = named("scheme", scheme, init::Scheme::ALL)?;
         let seed = read_seed(seed)?.map_or_else(system_seed, Ok)?;

@@ -7,7 +7,7 @@ pub(super) use x86::{F32x8, F64x4};
 
 /// Where there is no AVX2 the names stand for the portable registers, and the level is never chosen.
 #[cfg(not(target_arch = "x86_64"))]
-pub(super) use super::portable::{Lanes as Absent};
+pub(super) use super::portable::Lanes as Absent;
 #[cfg(not(target_arch = "x86_64"))]
 pub type F32x8 = Absent<f32>;
 #[cfg(not(target_arch = "x86_64"))]
@@ -15,6 +15,7 @@ pub type F64x4 = Absent<f64>;
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    #[allow(clippy::wildcard_imports)] // some fifty intrinsics
     use std::arch::x86_64::*;
 
     use crate::kernels::level::Kernel;
@@ -116,9 +117,7 @@ mod x86 {
         #[inline(always)]
         unsafe fn shift_into_exponent(self) -> Self {
             // SAFETY: the CPU has AVX2 (contract of `Vector`).
-            unsafe {
-                Self(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(self.0))))
-            }
+            unsafe { Self(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(self.0)))) }
         }
 
         /// Eight rows are interleaved in pairs, then in fours, then their halves are exchanged.
@@ -224,9 +223,7 @@ mod x86 {
         #[inline(always)]
         unsafe fn shift_into_exponent(self) -> Self {
             // SAFETY: the CPU has AVX2 (contract of `Vector`).
-            unsafe {
-                Self(_mm256_castsi256_pd(_mm256_slli_epi64::<52>(_mm256_castpd_si256(self.0))))
-            }
+            unsafe { Self(_mm256_castsi256_pd(_mm256_slli_epi64::<52>(_mm256_castpd_si256(self.0)))) }
         }
 
         /// Four rows are interleaved in pairs, then their halves are exchanged.

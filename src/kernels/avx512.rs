@@ -10,6 +10,7 @@ pub(super) use super::avx2::{F32x8 as F32x16, F64x4 as F64x8};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    #[allow(clippy::wildcard_imports)] // some fifty intrinsics
     use std::arch::x86_64::*;
 
     use crate::kernels::avx2::{F32x8, F64x4};
@@ -89,9 +90,7 @@ mod x86 {
         #[inline(always)]
         unsafe fn shift_into_exponent(self) -> Self {
             // SAFETY: the CPU has AVX-512 (contract of `Vector`).
-            unsafe {
-                Self(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(self.0))))
-            }
+            unsafe { Self(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(self.0)))) }
         }
 
         #[inline(always)]
@@ -154,9 +153,7 @@ mod x86 {
         #[inline(always)]
         unsafe fn shift_into_exponent(self) -> Self {
             // SAFETY: the CPU has AVX-512 (contract of `Vector`).
-            unsafe {
-                Self(_mm512_castsi512_pd(_mm512_slli_epi64::<52>(_mm512_castpd_si512(self.0))))
-            }
+            unsafe { Self(_mm512_castsi512_pd(_mm512_slli_epi64::<52>(_mm512_castpd_si512(self.0)))) }
         }
 
         #[inline(always)]

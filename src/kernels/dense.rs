@@ -125,24 +125,13 @@ struct Activate<T, F> {
 
 impl<T: Element, F: Function> Tile<T> for Activate<T, F> {
     #[inline(always)]
-    unsafe fn start<V: Vector<Element = T>, const WHOLE: bool>(
-        &self,
-        _row: usize,
-        column: usize,
-        n: usize,
-    ) -> V {
+    unsafe fn start<V: Vector<Element = T>, const WHOLE: bool>(&self, _row: usize, column: usize, n: usize) -> V {
         // SAFETY: `column..column + n` are columns of the product, and so are biases.
         unsafe { V::load_some::<WHOLE>(self.biases.add(column), n) }
     }
 
     #[inline(always)]
-    unsafe fn finish<V: Vector<Element = T>, const WHOLE: bool>(
-        &self,
-        chains: V,
-        row: usize,
-        column: usize,
-        n: usize,
-    ) {
+    unsafe fn finish<V: Vector<Element = T>, const WHOLE: bool>(&self, chains: V, row: usize, column: usize, n: usize) {
         // SAFETY: the outputs lie inside the product, whose size `out` has.
         unsafe {
             let place = self.out.add(row * self.stride + column);
@@ -160,24 +149,13 @@ struct ActivateAndDerive<T, F> {
 
 impl<T: Element, F: Function> Tile<T> for ActivateAndDerive<T, F> {
     #[inline(always)]
-    unsafe fn start<V: Vector<Element = T>, const WHOLE: bool>(
-        &self,
-        row: usize,
-        column: usize,
-        n: usize,
-    ) -> V {
+    unsafe fn start<V: Vector<Element = T>, const WHOLE: bool>(&self, row: usize, column: usize, n: usize) -> V {
         // SAFETY: the same contract.
         unsafe { self.activate.start::<V, WHOLE>(row, column, n) }
     }
 
     #[inline(always)]
-    unsafe fn finish<V: Vector<Element = T>, const WHOLE: bool>(
-        &self,
-        chains: V,
-        row: usize,
-        column: usize,
-        n: usize,
-    ) {
+    unsafe fn finish<V: Vector<Element = T>, const WHOLE: bool>(&self, chains: V, row: usize, column: usize, n: usize) {
         // SAFETY: the outputs lie inside the product, whose size `out` and `slopes` have.
         unsafe {
             let activations = F::function(chains);
@@ -246,15 +224,10 @@ impl<T: Element> Kernel<T> for InputGradient<'_, T> {
                 unsafe {
                     let block = weights.as_ptr().add(column * weights.stride() + done);
                     transpose_panel::<V>(block, weights.stride(), (columns, step), panel, width);
-                    let left =
-                        Left { start: deltas.as_ptr().add(done), row: deltas.stride(), step: 1 };
+                    let left = Left { start: deltas.as_ptr().add(done), row: deltas.stride(), step: 1 };
                     let right = Right { start: panel.cast_const(), stride: width };
                     let size = (rows, columns, step);
-                    let rest = Rest {
-                        first: done == 0,
-                        out: out.as_mut_ptr().add(column),
-                        stride: out.stride(),
-                    };
+                    let rest = Rest { first: done == 0, out: out.as_mut_ptr().add(column), stride: out.stride() };
                     if done + step < depth {
                         multiply::<V, _>(size, left, right, &rest);
                     } else {
@@ -307,8 +280,7 @@ unsafe fn transpose_panel<V: Vector>(
             }
             while column < columns {
                 for i in row..row + lanes {
-                    let number =
-                        if i < rows { *from.add(i * stride + column) } else { V::Element::ZERO };
+                    let number = if i < rows { *from.add(i * stride + column) } else { V::Element::ZERO };
                     to.add(column * width + i).write(number);
                 }
                 column += 1;
@@ -326,12 +298,7 @@ struct Rest<T> {
 
 impl<T: Element> Tile<T> for Rest<T> {
     #[inline(always)]
-    unsafe fn start<V: Vector<Element = T>, const WHOLE: bool>(
-        &self,
-        row: usize,
-        column: usize,
-        n: usize,
-    ) -> V {
+    unsafe fn start<V: Vector<Element = T>, const WHOLE: bool>(&self, row: usize, column: usize, n: usize) -> V {
         // SAFETY: the outputs lie inside the product, whose size `out` has.
         unsafe {
             if self.first {
@@ -343,13 +310,7 @@ impl<T: Element> Tile<T> for Rest<T> {
     }
 
     #[inline(always)]
-    unsafe fn finish<V: Vector<Element = T>, const WHOLE: bool>(
-        &self,
-        chains: V,
-        row: usize,
-        column: usize,
-        n: usize,
-    ) {
+    unsafe fn finish<V: Vector<Element = T>, const WHOLE: bool>(&self, chains: V, row: usize, column: usize, n: usize) {
         // SAFETY: the outputs lie inside the product, whose size `out` has.
         unsafe { chains.store_some::<WHOLE>(self.out.add(row * self.stride + column), n) };
     }
@@ -365,24 +326,13 @@ struct Derive<T, D> {
 
 impl<T: Element, D: Derivative> Tile<T> for Derive<T, D> {
     #[inline(always)]
-    unsafe fn start<V: Vector<Element = T>, const WHOLE: bool>(
-        &self,
-        row: usize,
-        column: usize,
-        n: usize,
-    ) -> V {
+    unsafe fn start<V: Vector<Element = T>, const WHOLE: bool>(&self, row: usize, column: usize, n: usize) -> V {
         // SAFETY: the same contract.
         unsafe { self.rest.start::<V, WHOLE>(row, column, n) }
     }
 
     #[inline(always)]
-    unsafe fn finish<V: Vector<Element = T>, const WHOLE: bool>(
-        &self,
-        chains: V,
-        row: usize,
-        column: usize,
-        n: usize,
-    ) {
+    unsafe fn finish<V: Vector<Element = T>, const WHOLE: bool>(&self, chains: V, row: usize, column: usize, n: usize) {
         // SAFETY: the outputs lie inside the product, whose size `out` and the derivatives have.
         unsafe {
             let stored = self.stored.add(row * self.stored_stride + column);
@@ -401,8 +351,8 @@ impl<T: Element, D: Derivative> Tile<T> for Derive<T, D> {
 pub fn update<T: Element>(
     level: Level,
     learning_rate: T,
-    x: Matrix<'_, T>,                                    // (B, I)
-    deltas: Matrix<'_, T>,                               // (B, O)
+    x: Matrix<'_, T>,                                // (B, I)
+    deltas: Matrix<'_, T>,                           // (B, O)
     (weights, biases): (MatrixMut<'_, T>, &mut [T]), // (I, O), (O)
 ) {
     assert_eq!(x.rows(), deltas.rows(), "rows of x, of deltas");
@@ -431,11 +381,7 @@ impl<T: Element> Kernel<T> for Update<'_, T> {
         let right = Right { start: deltas.as_ptr(), stride: deltas.stride() };
         // SAFETY: the entry has checked that all sizes agree, `Matrix` that its slice holds them.
         unsafe {
-            let tile = Descend {
-                learning_rate,
-                parameters: weights.as_mut_ptr(),
-                stride: weights.stride(),
-            };
+            let tile = Descend { learning_rate, parameters: weights.as_mut_ptr(), stride: weights.stride() };
             multiply::<V, _>(size, left, right, &tile);
             // The bias gradient is the product with a column of ones: one row, each step with the same factor.
             let one = T::ONE;
@@ -455,24 +401,13 @@ struct Descend<T> {
 
 impl<T: Element> Tile<T> for Descend<T> {
     #[inline(always)]
-    unsafe fn start<V: Vector<Element = T>, const WHOLE: bool>(
-        &self,
-        _row: usize,
-        _column: usize,
-        _n: usize,
-    ) -> V {
+    unsafe fn start<V: Vector<Element = T>, const WHOLE: bool>(&self, _row: usize, _column: usize, _n: usize) -> V {
         // SAFETY: the caller runs on a CPU of V's level.
         unsafe { V::splat(T::ZERO) }
     }
 
     #[inline(always)]
-    unsafe fn finish<V: Vector<Element = T>, const WHOLE: bool>(
-        &self,
-        chains: V,
-        row: usize,
-        column: usize,
-        n: usize,
-    ) {
+    unsafe fn finish<V: Vector<Element = T>, const WHOLE: bool>(&self, chains: V, row: usize, column: usize, n: usize) {
         // SAFETY: the outputs lie inside the product, whose size the parameters have.
         unsafe {
             let gradient = chains.flush_subnormal();

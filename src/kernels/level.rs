@@ -45,11 +45,8 @@ enum Instructions {
 
 impl Level {
     /// The names of all levels that this build knows, slowest first.
-    pub const NAMES: &'static [&'static str] = if cfg!(target_arch = "x86_64") {
-        &["portable", "avx2", "avx512"]
-    } else {
-        &["portable"]
-    };
+    pub const NAMES: &'static [&'static str] =
+        if cfg!(target_arch = "x86_64") { &["portable", "avx2", "avx512"] } else { &["portable"] };
 
     /// The levels that this CPU has, slowest first; `portable` is always among them.
     #[must_use]
@@ -100,7 +97,7 @@ impl Level {
         CURRENT
             .get_or_init(|| match std::env::var("IRONPROP_LEVEL") {
                 Ok(name) if !name.is_empty() => Self::named(&name),
-                _ => Ok(*Self::available().last().expect("portable is always available")),
+                _ => Ok(Self::available().into_iter().next_back().unwrap_or(Self(Instructions::Portable))),
             })
             .clone()
     }

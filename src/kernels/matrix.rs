@@ -24,10 +24,7 @@ fn length(rows: usize, columns: usize, stride: usize) -> usize {
     if rows == 0 || columns == 0 {
         return 0;
     }
-    (rows - 1)
-        .checked_mul(stride)
-        .and_then(|last| last.checked_add(columns))
-        .expect("the size of a matrix overflows")
+    (rows - 1).checked_mul(stride).and_then(|last| last.checked_add(columns)).expect("the size of a matrix overflows")
 }
 
 impl<'a, T> Matrix<'a, T> {

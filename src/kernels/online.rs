@@ -180,8 +180,7 @@ impl<T: Element> Kernel<T> for BackwardPass<'_, T> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
-        let Self { places, activation, learning_rate, exact, x, y, parameters, activations, deltas } =
-            self;
+        let Self { places, activation, learning_rate, exact, x, y, parameters, activations, deltas } = self;
         let parameters = parameters.as_mut_ptr();
         let (activations, deltas) = (activations.as_ptr(), deltas.as_mut_ptr());
         // SAFETY: `Places::new` has checked where the layers lie, `check` that the slices hold them.

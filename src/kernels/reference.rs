@@ -83,9 +83,7 @@ fn p<T: Element>(z2: T) -> T {
         return z2.mul_add(z2.mul_add(z2.mul_add(p3, p2), p1), p0);
     }
     let z4 = z2 * z2;
-    let horner = |start: usize| {
-        (0..start).rev().skip(1).step_by(2).fold(c[start], |sum, i| z4.mul_add(sum, c[i]))
-    };
+    let horner = |start: usize| (0..start).rev().skip(1).step_by(2).fold(c[start], |sum, i| z4.mul_add(sum, c[i]));
     z2.mul_add(horner(9), horner(8))
 }
 
@@ -133,12 +131,7 @@ pub fn forward<T: Element>(activation: Activation, x: &[T], weights: &[T], biase
 
 /// The deltas (B, I) of the layer before, from `derivatives` (B, I) there.
 #[must_use]
-pub fn input_gradient<T: Element>(
-    n_outputs: usize,
-    deltas: &[T],
-    weights: &[T],
-    derivatives: &[T],
-) -> Vec<T> {
+pub fn input_gradient<T: Element>(n_outputs: usize, deltas: &[T], weights: &[T], derivatives: &[T]) -> Vec<T> {
     let n_inputs = weights.len() / n_outputs;
     let mut result = Vec::new();
     for b in 0..deltas.len() / n_outputs {
@@ -154,13 +147,7 @@ pub fn input_gradient<T: Element>(
 }
 
 /// One step of gradient descent on `weights` and `biases`.
-pub fn update<T: Element>(
-    learning_rate: T,
-    x: &[T],
-    deltas: &[T],
-    weights: &mut [T],
-    biases: &mut [T],
-) {
+pub fn update<T: Element>(learning_rate: T, x: &[T], deltas: &[T], weights: &mut [T], biases: &mut [T]) {
     let n_outputs = biases.len();
     let n_inputs = weights.len() / n_outputs;
     let n_samples = deltas.len() / n_outputs;
@@ -199,7 +186,5 @@ pub fn half_squared_error<T: Element>(n_outputs: usize, predictions: &[T], targe
 /// The loss's gradient at the output layer's pre-activations.
 #[must_use]
 pub fn output_deltas<T: Element>(predictions: &[T], targets: &[T], derivatives: &[T]) -> Vec<T> {
-    (0..predictions.len())
-        .map(|i| ((predictions[i] - targets[i]) * derivatives[i]).flush_subnormal())
-        .collect()
+    (0..predictions.len()).map(|i| ((predictions[i] - targets[i]) * derivatives[i]).flush_subnormal()).collect()
 }

@@ -36,25 +36,14 @@ pub(super) trait Tile<T: Element> {
     /// # Safety
     ///
     /// These outputs lie inside the product, and the CPU has the instructions of `V`.
-    unsafe fn start<V: Vector<Element = T>, const WHOLE: bool>(
-        &self,
-        row: usize,
-        column: usize,
-        n: usize,
-    ) -> V;
+    unsafe fn start<V: Vector<Element = T>, const WHOLE: bool>(&self, row: usize, column: usize, n: usize) -> V;
 
     /// Takes the chains' last values.
     ///
     /// # Safety
     ///
     /// As for `start`.
-    unsafe fn finish<V: Vector<Element = T>, const WHOLE: bool>(
-        &self,
-        chains: V,
-        row: usize,
-        column: usize,
-        n: usize,
-    );
+    unsafe fn finish<V: Vector<Element = T>, const WHOLE: bool>(&self, chains: V, row: usize, column: usize, n: usize);
 }
 
 /// The whole product of `rows` × `columns` outputs, each a chain of `depth` steps.
@@ -111,7 +100,7 @@ unsafe fn panel<V: Vector, C: Tile<V::Element>, const REGISTERS: usize, const WH
     let mut row = 0;
     macro_rules! tiles_of {
         ($($height:literal),*) => {$(
-            while V::MR >= $height && row + $height <= rows {
+            while V::MR >= $height && rows - row >= $height {
                 let tile = MicroKernel::<_, C, $height, REGISTERS, WHOLE> {
                     depth, left, right, tile, row, column, n,
                 };

@@ -191,12 +191,7 @@ pub trait Vector: Copy {
     unsafe fn shift_into_exponent(self) -> Self;
 
     /// Copies a block of `LANES` × `LANES` numbers and transposes it: `to[j * to_stride + i] = from[i * from_stride + j]`.
-    unsafe fn transpose(
-        from: *const Self::Element,
-        from_stride: usize,
-        to: *mut Self::Element,
-        to_stride: usize,
-    );
+    unsafe fn transpose(from: *const Self::Element, from_stride: usize, to: *mut Self::Element, to_stride: usize);
 
     /// `load` of a whole register (`n == LANES`) or of its first `n` lanes.
     #[inline(always)]

@@ -51,18 +51,12 @@ impl Dense {
 
     /// Weights (I, O) and biases (O), or their rows with the padding where `columns` is the stride.
     fn split<'a, T>(&self, parameters: &'a [T], columns: usize) -> (Matrix<'a, T>, &'a [T]) {
-        let (weights, biases) =
-            parameters[self.start..][..self.length()].split_at(self.n_inputs * self.stride);
+        let (weights, biases) = parameters[self.start..][..self.length()].split_at(self.n_inputs * self.stride);
         (Matrix::new(weights, self.n_inputs, columns, self.stride), &biases[..columns])
     }
 
-    fn split_mut<'a, T>(
-        &self,
-        parameters: &'a mut [T],
-        columns: usize,
-    ) -> (MatrixMut<'a, T>, &'a mut [T]) {
-        let (weights, biases) =
-            parameters[self.start..][..self.length()].split_at_mut(self.n_inputs * self.stride);
+    fn split_mut<'a, T>(&self, parameters: &'a mut [T], columns: usize) -> (MatrixMut<'a, T>, &'a mut [T]) {
+        let (weights, biases) = parameters[self.start..][..self.length()].split_at_mut(self.n_inputs * self.stride);
         (MatrixMut::new(weights, self.n_inputs, columns, self.stride), &mut biases[..columns])
     }
 
@@ -84,7 +78,7 @@ impl Dense {
         level: Level,
         activation: Activation,
         parameters: &[T],
-        x: Matrix<'_, T>,          // (B, I)
+        x: Matrix<'_, T>,      // (B, I)
         activations: &mut [T], // (B, stride)
     ) {
         let out = MatrixMut::packed(activations, x.rows(), self.stride);

@@ -67,8 +67,7 @@ impl Scheme {
 pub fn initialize<T: Element>(network: &mut Network<T>, scheme: Scheme, seed: u64) {
     let mut stream = Stream::new(seed, 0);
     for layer in 0..network.layers().len() {
-        let (inputs, outputs) =
-            (network.layers()[layer].n_inputs(), network.layers()[layer].n_outputs());
+        let (inputs, outputs) = (network.layers()[layer].n_inputs(), network.layers()[layer].n_outputs());
         let (mut weights, biases) = network.parameters_mut(layer);
         for input in 0..inputs {
             for weight in weights.row_mut(input) {

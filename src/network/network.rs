@@ -38,9 +38,7 @@ impl<T: Element> Network<T> {
                 let (argument, shape) = (format!("layer {i}"), vec![n_inputs, n_outputs]);
                 return Err(Error::EmptyLayer { argument, shape });
             }
-            let stride = n_outputs
-                .checked_next_multiple_of(level.lanes::<T>())
-                .ok_or_else(|| too_large.clone())?;
+            let stride = n_outputs.checked_next_multiple_of(level.lanes::<T>()).ok_or_else(|| too_large.clone())?;
             layers.push(Dense::new(n_inputs, n_outputs, stride, length));
             length = n_inputs
                 .checked_add(1)

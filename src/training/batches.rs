@@ -38,12 +38,7 @@ impl<'a, T: Element> Batches<'a, T> {
     /// # Panics
     ///
     /// If `x` and `y` differ in their rows, or the batch size is not from 1 to that number.
-    pub fn new(
-        x: Matrix<'a, T>,
-        y: Matrix<'a, T>,
-        batch_size: usize,
-        seed: Option<u64>,
-    ) -> Result<Self, Error> {
+    pub fn new(x: Matrix<'a, T>, y: Matrix<'a, T>, batch_size: usize, seed: Option<u64>) -> Result<Self, Error> {
         assert_eq!(x.rows(), y.rows(), "rows of x, of y");
         assert!(0 < batch_size && batch_size <= x.rows(), "batch_size {batch_size} of {}", x.rows());
         let shuffled = match seed {

@@ -19,8 +19,7 @@ pub enum Gradient {
 
 impl Gradient {
     /// Both, with the names under which users know them.
-    pub const ALL: &'static [(&'static str, Self)] =
-        &[("notebook", Self::Notebook), ("exact", Self::Exact)];
+    pub const ALL: &'static [(&'static str, Self)] = &[("notebook", Self::Notebook), ("exact", Self::Exact)];
 }
 
 /// The memory for steps of up to a given number of samples through networks of one shape.
@@ -178,12 +177,8 @@ impl<T: Element> Plan<T> {
         );
         let slope = Slope::Of(network.activation(), activations);
         let (out, deltas) = self.deltas.as_mut_slice().split_at_mut(self.starts[i]);
-        let out = MatrixMut::new(
-            &mut out[self.starts[before]..],
-            n_samples,
-            activations.columns(),
-            activations.stride(),
-        );
+        let out =
+            MatrixMut::new(&mut out[self.starts[before]..], n_samples, activations.columns(), activations.stride());
         let parameters = network.buffer().as_slice();
         network.layers()[i].input_gradient(network.level(), parameters, deltas, slope, out);
     }

@@ -102,21 +102,15 @@ impl<T: Element, O: Observer<T>> Trainer<'_, '_, T, O> {
         for (epoch, loss_of_epoch) in losses.iter_mut().enumerate() {
             for batch in 0..per_epoch {
                 self.poll()?;
-                *loss_of_epoch +=
-                    self.step(epoch, batch).map_err(|loss| self.go_back(epoch, loss))?;
+                *loss_of_epoch += self.step(epoch, batch).map_err(|loss| self.go_back(epoch, loss))?;
             }
-            let predictions =
-                (per_epoch == 1).then(|| self.plan.predictions(self.network, batch_size));
+            let predictions = (per_epoch == 1).then(|| self.plan.predictions(self.network, batch_size));
             if !self.observer.epoch(epoch, *loss_of_epoch, predictions) {
                 return Err(Error::Stopped);
             }
         }
         // The last step's parameters have no loss of their own; one that is not finite is as good as such a loss.
-        if self.network.is_finite() {
-            Ok(())
-        } else {
-            Err(self.go_back(losses.len().saturating_sub(1), f64::NAN))
-        }
+        if self.network.is_finite() { Ok(()) } else { Err(self.go_back(losses.len().saturating_sub(1), f64::NAN)) }
     }
 
     /// Takes one step and returns the loss before it; where that is not finite it is the error, and no step is taken.
