@@ -68,7 +68,8 @@ impl Signals {
         if self.last.elapsed() < BETWEEN_POLLS {
             return Ok(());
         }
-        let result = Python::attach(Python::check_signals);
+        #[allow(clippy::redundant_closure_for_method_calls)] // the method itself is not general enough
+        let result = Python::attach(|py| py.check_signals());
         self.last = Instant::now();
         result
     }
