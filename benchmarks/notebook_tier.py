@@ -174,9 +174,9 @@ def report(record: dict[str, Any]) -> str:
         "",
         _import_line(record["import_ms"]),
     ]
-    verdicts = [entry["met"] for row in record["results"] for entry in row["ours"].values()]
-    verdicts.append(record["import_ms"]["met"])
-    lines += ["", f"All targets: {verdicts.count(True)} met, {verdicts.count(False)} MISSED."]
+    met = [judged["met"] for judged in _judged(record)]
+    summary = f"{met.count(True)} met, {met.count(False)} MISSED"
+    lines += ["", f"All targets: {'not judged' if _busy(record) else summary}."]
     return "\n".join(lines) + "\n"
 
 
@@ -248,7 +248,7 @@ def measure(effort: Effort) -> dict[str, Any]:
             print(f"{cell.name} {dtype} ...", file=sys.stderr, flush=True)
             results.append(run_cell(cell, dtype, effort))
     print("import ...", file=sys.stderr, flush=True)
-    return {
+    record = {
         "schema": 1,
         "date": date.today().isoformat(),
         "command": "python " + shlex.join(["benchmarks/notebook_tier.py", *sys.argv[1:]]),
@@ -258,12 +258,26 @@ def measure(effort: Effort) -> dict[str, Any]:
         "import_ms": measure_import(IMPORT_PAIRS[effort]),
         "other_load_cores": other_load.cores(),
     }
+    if _busy(record):
+        for judged in _judged(record):
+            judged["met"] = None
+    return record
+
+
+def _judged(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return all parts of the record that say whether a target was met."""
+    entries = [entry for row in record["results"] for entry in row["ours"].values()]
+    return [*entries, record["import_ms"]]
+
+
+def _busy(record: dict[str, Any]) -> bool:
+    cores = record["other_load_cores"]
+    return cores is not None and cores > machine.OtherLoad.LIMIT
 
 
 def write(record: dict[str, Any], text: str) -> None:
     """Write the record, unless other processes had their hand in it."""
-    cores = record["other_load_cores"]
-    if cores is not None and cores > machine.OtherLoad.LIMIT:
+    if _busy(record):
         raise SystemExit("not recorded: the machine was busy with other things")
     stem = RECORDS / f"{record['date']}-notebook-tier"
     RECORDS.mkdir(exist_ok=True)

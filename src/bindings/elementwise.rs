@@ -40,7 +40,7 @@ fn map<'py>(py: Python<'py>, x: &Array<'py>, map: Map) -> PyResult<Bound<'py, Py
 fn map_of<'py, T: Number>(py: Python<'py>, x: &Array<'py>, map: Map) -> PyResult<Bound<'py, PyAny>> {
     let level = Level::current()?;
     let mut result = Fresh::<T>::new(py, x.shape())?;
-    let (numbers, out) = (x.numbers::<T>(), result.numbers_mut());
+    let (numbers, out) = (x.numbers::<T>()?, result.numbers_mut());
     run_detached(py, numbers.len().saturating_mul(WORK_PER_NUMBER), || match map {
         Map::Activate => elementwise::activate(level, Activation::Sigmoid, numbers, out),
         Map::Derive => elementwise::derive(level, Activation::Sigmoid, numbers, out),
@@ -67,9 +67,9 @@ fn half_squared_error<'py, T: Number>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let level = Level::current()?;
     let mut row = Vec::new();
-    let targets = y.rows::<T>(&mut row);
-    let predictions = Matrix::packed(x.numbers(), targets.rows(), targets.columns());
-    let loss = run_detached(py, x.numbers::<T>().len().saturating_mul(3), || {
+    let targets = y.rows::<T>(&mut row)?;
+    let predictions = Matrix::packed(x.numbers()?, targets.rows(), targets.columns());
+    let loss = run_detached(py, predictions.data().len().saturating_mul(3), || {
         loss::half_squared_error(level, predictions, targets)
     });
     let mut result = Fresh::<T>::new(py, &[])?;
@@ -91,8 +91,8 @@ pub(super) fn dmse<'py>(py: Python<'py>, x: &Bound<'py, PyAny>, y: &Bound<'py, P
 
 fn difference<'py, T: Number>(py: Python<'py>, x: &Array<'py>, y: &Targets<'py>) -> PyResult<Bound<'py, PyAny>> {
     let mut row = Vec::new();
-    let targets = y.rows::<T>(&mut row);
-    let numbers = x.numbers::<T>();
+    let targets = y.rows::<T>(&mut row)?;
+    let numbers = x.numbers::<T>()?;
     let mut result = Fresh::<T>::new(py, x.shape())?;
     let out = result.numbers_mut();
     run_detached(py, numbers.len(), || {

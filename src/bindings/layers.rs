@@ -1,8 +1,10 @@
 //! The checks of the notebook tier's lists: `W` and `B`, samples and targets, all before the first write.
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
-use super::arrays::{Array, Dtype, Name, Number, Target, check_dtype, items, shape_error};
+use super::arrays::{Array, Dtype, Name, Number, Target};
+use super::convert::items;
 use crate::error::{Error, shape_text};
 use crate::kernels::Matrix;
 
@@ -147,9 +149,9 @@ impl<'py, N: Numbers<'py>> Layers<N> {
 
 impl<'py> Layers<Target<'py>> {
     /// Weights and biases of each layer, for writing.
-    pub(super) fn numbers_mut<T: Number>(&mut self) -> impl Iterator<Item = (&mut [T], &mut [T])> {
+    pub(super) fn numbers_mut<T: Number>(&mut self) -> impl Iterator<Item = PyResult<(&mut [T], &mut [T])>> {
         let pairs = self.weights.iter_mut().zip(&mut self.biases);
-        pairs.map(|(weights, biases)| (weights.numbers_mut(), biases.numbers_mut()))
+        pairs.map(|(weights, biases)| Ok((weights.numbers_mut()?, biases.numbers_mut()?)))
     }
 
     /// All arrays that are updated, with their names.
@@ -163,6 +165,25 @@ impl<'py> Layers<Target<'py>> {
     pub(super) fn finish(&self, py: Python<'py>) -> PyResult<()> {
         self.weights.iter().chain(&self.biases).try_for_each(|target| target.finish(py))
     }
+}
+
+/// All arrays of a call have one type, that of `W[0]` (or of `x` where there are no weights).
+pub(super) fn check_dtype(name: Name, dtype: Dtype, expected: Dtype) -> PyResult<()> {
+    if dtype == expected {
+        return Ok(());
+    }
+    Err(PyTypeError::new_err(format!(
+        "{name} is {} but the arrays before it are {}: the arrays of a call must be all float64 or all float32 (lists and \
+         integers become float64); convert one of them with .astype",
+        dtype.name(),
+        expected.name()
+    )))
+}
+
+/// A `ValueError` about an argument's shape.
+pub(super) fn shape_error(name: Name, shape: &[usize], expected: &str) -> PyErr {
+    let (argument, expected) = (name.to_string(), expected.to_owned());
+    Error::Shape { argument, shape: shape.to_vec(), expected }.into()
 }
 
 /// Biases are one row, with or without the dimension that says so.
@@ -215,16 +236,16 @@ impl<'py> Targets<'py> {
     }
 
     /// All rows: what is given once is repeated. `row` lends the memory for a repeated number.
-    pub(super) fn rows<'a, T: Number>(&'a self, row: &'a mut Vec<T>) -> Matrix<'a, T> {
+    pub(super) fn rows<'a, T: Number>(&'a self, row: &'a mut Vec<T>) -> PyResult<Matrix<'a, T>> {
         let (n_samples, n_outputs) = self.size;
-        let numbers = self.y.numbers::<T>();
-        if self.y.shape().is_empty() && n_outputs > 1 {
+        let numbers = self.y.numbers::<T>()?;
+        Ok(if self.y.shape().is_empty() && n_outputs > 1 {
             row.resize(n_outputs, numbers[0]);
             Matrix::new(row, n_samples, n_outputs, 0)
         } else if numbers.len() == n_samples * n_outputs {
             Matrix::packed(numbers, n_samples, n_outputs)
         } else {
             Matrix::new(numbers, n_samples, n_outputs, 0)
-        }
+        })
     }
 }

@@ -5,10 +5,12 @@
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::arrays::{Array, Dtype, Fresh, Name, Number, Target, check_dtype, check_overlap, items, shape_error};
+use super::arrays::{Array, Dtype, Fresh, Name, Number, Target};
 use super::boundary::{guarded, run_detached};
-use super::layers::{Layers, Targets};
+use super::convert::items;
+use super::layers::{Layers, Targets, check_dtype, shape_error};
 use super::options::{learning_rate, named};
+use super::overlap::check_overlap;
 use crate::error::{Error, zeros};
 use crate::kernels::{Activation, Level, Matrix, MatrixMut, Slope, dense, loss};
 use crate::training::Gradient;
@@ -25,7 +27,7 @@ pub(super) fn forward_pass<'py>(
     X: &Bound<'py, PyAny>,
     W: &Bound<'py, PyAny>,
     B: &Bound<'py, PyAny>,
-    activation: &str,
+    activation: &Bound<'py, PyAny>,
 ) -> PyResult<Passed<'py>> {
     guarded(|| {
         let activation = named("activation", activation, Activation::ALL)?;
@@ -54,12 +56,12 @@ fn forward<'py, T: Number>(
         derivatives.push(Fresh::<T>::new(py, &shape)?);
     }
     {
-        let mut input = Matrix::packed(x.numbers::<T>(), n_samples, layers.n_inputs(0));
+        let mut input = Matrix::packed(x.numbers::<T>()?, n_samples, layers.n_inputs(0));
         let mut steps = Vec::with_capacity(layers.len());
         for (layer, (a, d)) in activations.iter_mut().zip(&mut derivatives).enumerate() {
             let (n_inputs, n_outputs) = (layers.n_inputs(layer), layers.n_outputs(layer));
-            let weights = Matrix::packed(layers.weights[layer].numbers::<T>(), n_inputs, n_outputs);
-            let biases = layers.biases[layer].numbers::<T>();
+            let weights = Matrix::packed(layers.weights[layer].numbers::<T>()?, n_inputs, n_outputs);
+            let biases = layers.biases[layer].numbers::<T>()?;
             let out = MatrixMut::packed(a.numbers_mut(), n_samples, n_outputs);
             let slopes = MatrixMut::packed(d.numbers_mut(), n_samples, n_outputs);
             steps.push((weights, biases, out, slopes));
@@ -74,7 +76,7 @@ fn forward<'py, T: Number>(
     }
     let pred = activations.pop().expect("at least one layer").into_array();
     let inputs = PyList::empty(py);
-    inputs.append(x.given_or_copy())?;
+    inputs.append(x.source())?;
     for activations in activations {
         inputs.append(activations.into_array())?;
     }
@@ -95,8 +97,8 @@ pub(super) fn backward_pass<'py>(
     dA: &Bound<'py, PyAny>,
     pred: &Bound<'py, PyAny>,
     Y: &Bound<'py, PyAny>,
-    learning_rate: f64,
-    gradient: &str,
+    learning_rate: &Bound<'py, PyAny>,
+    gradient: &Bound<'py, PyAny>,
 ) -> PyResult<()> {
     guarded(|| {
         let gradient = named("gradient", gradient, Gradient::ALL)?;
@@ -188,7 +190,7 @@ fn backward<T: Number>(
     py: Python<'_>,
     mut layers: Layers<Target<'_>>,
     kept: &Kept<'_>,
-    rate: f64,
+    rate: &Bound<'_, PyAny>,
     gradient: Gradient,
 ) -> PyResult<()> {
     let level = Level::current()?;
@@ -199,15 +201,16 @@ fn backward<T: Number>(
     let mut memory = zeros::<T>(widest.saturating_mul(n_samples).saturating_mul(2))?;
     let (mut deltas, mut deltas_before) = memory.split_at_mut(widest * n_samples);
     let mut row = Vec::new();
-    let y = kept.targets.rows::<T>(&mut row);
-    let pred = Matrix::packed(kept.pred.numbers::<T>(), n_samples, y.columns());
+    let y = kept.targets.rows::<T>(&mut row)?;
+    let pred = Matrix::packed(kept.pred.numbers::<T>()?, n_samples, y.columns());
     let operations = n_samples.saturating_mul(layers.n_parameters()).saturating_mul(4);
     let mut steps = Vec::with_capacity(layers.len());
-    for (layer, (weights, biases)) in layers.numbers_mut::<T>().enumerate() {
+    for (layer, numbers) in layers.numbers_mut::<T>().enumerate() {
+        let (weights, biases) = numbers?;
         let (n_inputs, n_outputs) = (sizes[layer], sizes[layer + 1]);
         let weights = MatrixMut::packed(weights, n_inputs, n_outputs);
-        let input = Matrix::packed(kept.inputs[layer].numbers::<T>(), n_samples, n_inputs);
-        let derivatives = Matrix::packed(kept.derivatives[layer].numbers::<T>(), n_samples, n_outputs);
+        let input = Matrix::packed(kept.inputs[layer].numbers::<T>()?, n_samples, n_inputs);
+        let derivatives = Matrix::packed(kept.derivatives[layer].numbers::<T>()?, n_samples, n_outputs);
         steps.push((weights, biases, input, derivatives));
     }
     run_detached(py, operations, || {

@@ -2,19 +2,27 @@
 
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString};
 
+use super::arrays::Number;
 use super::boundary::guarded;
+use super::convert::type_name;
 use crate::error::Error;
-use crate::kernels::{Element, Level};
+use crate::kernels::Level;
 
 /// The value that goes by that name.
-pub(super) fn named<V: Copy>(option: &'static str, name: &str, all: &[(&'static str, V)]) -> PyResult<V> {
+pub(super) fn named<V: Copy>(option: &'static str, name: &Bound<'_, PyAny>, all: &[(&'static str, V)]) -> PyResult<V> {
+    let known = || all.iter().map(|&(known, _)| known).collect();
+    let Ok(name) = name.cast::<PyString>() else {
+        let known: Vec<_> = known();
+        let (known, got) = (known.join(", "), type_name(name));
+        return Err(PyTypeError::new_err(format!("{option} must be one of {known}, got {got}")));
+    };
+    let name = name.to_cow()?;
     let found = all.iter().find(|(known, _)| *known == name);
-    found.map(|&(_, value)| value).ok_or_else(|| {
-        let known = all.iter().map(|&(known, _)| known).collect();
-        Error::UnknownName { option, name: name.to_owned(), known }.into()
-    })
+    found
+        .map(|&(_, value)| value)
+        .ok_or_else(|| Error::UnknownName { option, name: name.into_owned(), known: known() }.into())
 }
 
 /// A whole number from `least` to `most`.
@@ -39,16 +47,20 @@ pub(super) fn whole_number(option: &'static str, value: &Bound<'_, PyAny>, least
 }
 
 /// A step size: positive and finite, also after rounding to the network's type.
-pub(super) fn learning_rate<T: Element>(value: f64) -> PyResult<T> {
-    let rounded = T::from_f64(value);
+pub(super) fn learning_rate<T: Number>(value: &Bound<'_, PyAny>) -> PyResult<T> {
+    let number: f64 = match value.extract() {
+        Ok(number) => number,
+        Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => f64::INFINITY,
+        Err(_) => {
+            let got = type_name(value);
+            return Err(PyTypeError::new_err(format!("learning_rate must be a number, got {got}")));
+        }
+    };
+    let rounded = T::from_f64(number);
     if rounded.is_finite() && rounded > T::ZERO {
         return Ok(rounded);
     }
-    let expected = if value.is_finite() && value > 0.0 {
-        "a positive finite number in float32".to_owned()
-    } else {
-        "a positive finite number".to_owned()
-    };
+    let expected = format!("a positive finite number in {}", T::DTYPE.name());
     Err(Error::OutOfRange { option: "learning_rate", expected, value: value.to_string() }.into())
 }
 

@@ -7,10 +7,11 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::arrays::{Array, Dtype, Fresh, Name, Number, Target, check_overlap};
+use super::arrays::{Array, Dtype, Fresh, Name, Number, Target};
 use super::boundary::{Signals, guarded, run_detached};
 use super::layers::{Layers, Targets};
 use super::options::{learning_rate, named, whole_number};
+use super::overlap::check_overlap;
 use crate::error::{Error, zeros};
 use crate::kernels::{Activation, Level, Matrix};
 use crate::network::{Network, init};
@@ -19,7 +20,7 @@ use crate::training::{self, Batches, Gradient, Observer, Settings};
 /// What `train` is asked for, beside the arrays.
 struct Options<'a, 'py> {
     epochs: usize,
-    learning_rate: f64,
+    learning_rate: &'a Bound<'py, PyAny>,
     gradient: Gradient,
     activation: Activation,
     batch_size: usize,
@@ -43,9 +44,9 @@ pub(super) fn train<'py>(
     W: &Bound<'py, PyAny>,
     B: &Bound<'py, PyAny>,
     epochs: &Bound<'py, PyAny>,
-    learning_rate: f64,
-    gradient: &str,
-    activation: &str,
+    learning_rate: &Bound<'py, PyAny>,
+    gradient: &Bound<'py, PyAny>,
+    activation: &Bound<'py, PyAny>,
     batch_size: Option<&Bound<'py, PyAny>>,
     shuffle: bool,
     seed: Option<&Bound<'py, PyAny>>,
@@ -98,7 +99,8 @@ fn run<'py, T: Number>(
         gradient: options.gradient,
     };
     let mut network = Network::new(&layers.sizes(), options.activation, Level::current()?)?;
-    for (layer, (weights, biases)) in layers.numbers_mut::<T>().enumerate() {
+    for (layer, numbers) in layers.numbers_mut::<T>().enumerate() {
+        let (weights, biases) = numbers?;
         let (mut own_weights, own_biases) = network.parameters_mut(layer);
         for (i, row) in weights.chunks_exact(own_biases.len()).enumerate() {
             own_weights.row_mut(i).copy_from_slice(row);
@@ -106,8 +108,8 @@ fn run<'py, T: Number>(
         own_biases.copy_from_slice(biases);
     }
     let mut row = Vec::new();
-    let y = targets.rows::<T>(&mut row);
-    let (x_copy, y_copy) = (copy(x.numbers::<T>())?, copy(y.data())?);
+    let y = targets.rows::<T>(&mut row)?;
+    let (x_copy, y_copy) = (copy(x.numbers::<T>()?)?, copy(y.data())?);
     let x = Matrix::packed(&x_copy, y.rows(), layers.n_inputs(0));
     let y = Matrix::new(&y_copy, y.rows(), y.columns(), y.stride());
     let mut batches = Batches::new(x, y, options.batch_size, options.seed)?;
@@ -124,7 +126,8 @@ fn run<'py, T: Number>(
         .saturating_mul(options.epochs)
         .saturating_add(batches.per_epoch().saturating_mul(options.epochs).saturating_mul(500));
     let outcome = run_detached(py, operations, || training::train(&mut network, &mut batches, settings, &mut reporter));
-    for (layer, (weights, biases)) in layers.numbers_mut::<T>().enumerate() {
+    for (layer, numbers) in layers.numbers_mut::<T>().enumerate() {
+        let (weights, biases) = numbers?;
         let (own_weights, own_biases) = network.parameters(layer);
         for (i, row) in weights.chunks_exact_mut(own_biases.len()).enumerate() {
             row.copy_from_slice(own_weights.row(i));
@@ -199,7 +202,7 @@ pub(super) fn initialize<'py>(
     py: Python<'py>,
     sizes: &Bound<'py, PyAny>,
     seed: Option<&Bound<'py, PyAny>>,
-    scheme: &str,
+    scheme: &Bound<'py, PyAny>,
     dtype: &str,
 ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
     guarded(|| {
