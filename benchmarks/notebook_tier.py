@@ -181,10 +181,10 @@ def report(record: dict[str, Any]) -> str:
 
 
 def _import_line(cost: dict[str, Any]) -> str:
-    verdict = ": too noisy to judge" if cost["noisy"] else f":{_verdict(cost['met'])}"
+    verdict = _verdict(cost["met"]) or (" too noisy to judge" if cost["noisy"] else " not judged")
     return (
         f"Importing ironprop after NumPy: {cost['paired']:.1f} ms in paired processes (quartiles"
-        f" {cost['lower']:.1f} and {cost['upper']:.1f}; target ≤ {IMPORT_TARGET:g} ms{verdict});"
+        f" {cost['lower']:.1f} and {cost['upper']:.1f}; target ≤ {IMPORT_TARGET:g} ms:{verdict});"
         f" the import statement itself takes {cost['inside']:.1f} ms."
     )
 

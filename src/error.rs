@@ -87,10 +87,10 @@ pub enum Error {
     },
     /// The loss or a parameter is infinite or NaN.
     Diverged {
-        /// The epoch, counted from 0.
+        /// The epoch of the last good step, counted from 0.
         epoch: usize,
-        /// The loss there.
-        loss: f64,
+        /// The loss after it; none where it is a parameter that is not finite.
+        loss: Option<f64>,
         /// No step has been finite: nothing was changed.
         at_once: bool,
     },
@@ -152,16 +152,22 @@ impl fmt::Display for Error {
             Self::OutOfMemory { numbers } => {
                 write!(f, "not enough memory for {numbers} more numbers")
             }
-            Self::Diverged { epoch, loss, at_once: true } => write!(
-                f,
-                "the loss is {loss} in epoch {epoch}, before any step: nothing was changed; look for inf, nan or huge \
-                 numbers in the data and the weights"
-            ),
-            Self::Diverged { epoch, loss, at_once: false } => write!(
-                f,
-                "training diverged in epoch {epoch} (the loss is {loss}); the weights and biases are those of the last \
-                 step with a finite loss; try a smaller learning_rate"
-            ),
+            Self::Diverged { epoch, loss, at_once } => {
+                let what = loss.map_or("a parameter is not finite".to_owned(), |loss| format!("the loss is {loss}"));
+                if *at_once {
+                    write!(
+                        f,
+                        "{what} before any step: nothing was changed; look for inf, nan or huge numbers in the data and \
+                         the weights"
+                    )
+                } else {
+                    write!(
+                        f,
+                        "training diverged after epoch {epoch} ({what}): the weights and biases are those of the last \
+                         step before that; try a smaller learning_rate"
+                    )
+                }
+            }
             Self::Stopped => write!(f, "stopped by the observer of the training"),
         }
     }

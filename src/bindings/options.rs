@@ -18,7 +18,7 @@ pub(super) fn named<V: Copy>(option: &'static str, name: &Bound<'_, PyAny>, all:
         let (known, got) = (known.join(", "), type_name(name));
         return Err(PyTypeError::new_err(format!("{option} must be one of {known}, got {got}")));
     };
-    let name = name.to_cow()?;
+    let name = name.to_string_lossy();
     let found = all.iter().find(|(known, _)| *known == name);
     found
         .map(|&(_, value)| value)
@@ -33,7 +33,7 @@ pub(super) fn whole_number(option: &'static str, value: &Bound<'_, PyAny>, least
             _ if most >= i64::MAX as u64 => format!("a whole number of at least {least}"),
             _ => format!("a whole number from {least} to {most}"),
         };
-        Error::OutOfRange { option, expected, value: value.to_string() }.into()
+        Error::OutOfRange { option, expected, value: text_of(value) }.into()
     };
     match value.extract::<i128>() {
         Ok(number) => {
@@ -44,6 +44,18 @@ pub(super) fn whole_number(option: &'static str, value: &Bound<'_, PyAny>, least
             Err(PyTypeError::new_err(format!("{option} must be a whole number, got {}", value.get_type().name()?)))
         }
     }
+}
+
+/// True or false, of Python or of NumPy.
+pub(super) fn truth(option: &'static str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    value
+        .extract()
+        .map_err(|_| PyTypeError::new_err(format!("{option} must be True or False, got {}", type_name(value))))
+}
+
+/// A value as messages show it; Python refuses to print very long integers.
+fn text_of(value: &Bound<'_, PyAny>) -> String {
+    value.str().map_or_else(|_| "a number with very many digits".to_owned(), |text| text.to_string_lossy().into_owned())
 }
 
 /// A step size: positive and finite, also after rounding to the network's type.
@@ -61,7 +73,7 @@ pub(super) fn learning_rate<T: Number>(value: &Bound<'_, PyAny>) -> PyResult<T> 
         return Ok(rounded);
     }
     let expected = format!("a positive finite number in {}", T::DTYPE.name());
-    Err(Error::OutOfRange { option: "learning_rate", expected, value: value.to_string() }.into())
+    Err(Error::OutOfRange { option: "learning_rate", expected, value: text_of(value) }.into())
 }
 
 /// Describe this installation.

@@ -10,7 +10,7 @@ use pyo3::types::PyList;
 use super::arrays::{Array, Dtype, Fresh, Name, Number, Target};
 use super::boundary::{Signals, guarded, run_detached};
 use super::layers::{Layers, Targets};
-use super::options::{learning_rate, named, whole_number};
+use super::options::{learning_rate, named, truth, whole_number};
 use super::overlap::check_overlap;
 use crate::error::{Error, zeros};
 use crate::kernels::{Activation, Level, Matrix};
@@ -48,7 +48,7 @@ pub(super) fn train<'py>(
     gradient: &Bound<'py, PyAny>,
     activation: &Bound<'py, PyAny>,
     batch_size: Option<&Bound<'py, PyAny>>,
-    shuffle: bool,
+    shuffle: &Bound<'py, PyAny>,
     seed: Option<&Bound<'py, PyAny>>,
     log_every: Option<&Bound<'py, PyAny>>,
     log: &Bound<'py, PyAny>,
@@ -75,7 +75,7 @@ pub(super) fn train<'py>(
                 None => n_samples,
                 Some(size) => count("batch_size", size, 1, n_samples)?,
             },
-            seed: shuffle.then(|| seed.map_or_else(system_seed, Ok)).transpose()?,
+            seed: truth("shuffle", shuffle)?.then(|| seed.map_or_else(system_seed, Ok)).transpose()?,
             log_every: log_every.map(|every| count("log_every", every, 1, usize::MAX)).transpose()?,
             log,
         };

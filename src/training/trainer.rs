@@ -1,8 +1,8 @@
 //! `train`: the whole loop, its stops, and what is left behind after each of them.
 //!
 //! A step is: forward, loss, and only where the loss is finite, backward. So that a diverged run can keep the parameters
-//! of its last finite step, they are copied every `SNAPSHOT` steps; since every step gives the same bits each time, going
-//! back means to copy them in and to run the steps up to the wanted one again.
+//! of its last finite step, they are looked at and copied every `SNAPSHOT` steps; since every step gives the same bits each
+//! time, going back means to copy them in and to take the steps again, each now with a look at what it leaves behind.
 
 use crate::error::{Error, zeros};
 use crate::kernels::{Element, Matrix};
@@ -90,10 +90,17 @@ struct Trainer<'a, 'data, T, O> {
     work_per_step: usize,
 }
 
-/// Parameters whose loss was finite, after so many steps.
+/// Parameters after so many steps, finite, and their loss too.
 struct Snapshot<T> {
     steps: usize,
     parameters: Vec<T>,
+}
+
+impl<T: Element> Snapshot<T> {
+    fn take(&mut self, steps: usize, network: &Network<T>) {
+        self.steps = steps;
+        self.parameters.copy_from_slice(network.buffer().as_slice());
+    }
 }
 
 impl<T: Element, O: Observer<T>> Trainer<'_, '_, T, O> {
@@ -102,32 +109,34 @@ impl<T: Element, O: Observer<T>> Trainer<'_, '_, T, O> {
         for (epoch, loss_of_epoch) in losses.iter_mut().enumerate() {
             for batch in 0..per_epoch {
                 self.poll()?;
-                *loss_of_epoch += self.step(epoch, batch).map_err(|loss| self.go_back(epoch, loss))?;
+                *loss_of_epoch = self.step((epoch, batch), *loss_of_epoch).map_err(|loss| self.go_back(loss))?;
             }
             let predictions = (per_epoch == 1).then(|| self.plan.predictions(self.network, batch_size));
             if !self.observer.epoch(epoch, *loss_of_epoch, predictions) {
                 return Err(Error::Stopped);
             }
         }
-        // The last step's parameters have no loss of their own; one that is not finite is as good as such a loss.
-        if self.network.is_finite() { Ok(()) } else { Err(self.go_back(losses.len().saturating_sub(1), f64::NAN)) }
+        if self.network.is_finite() { Ok(()) } else { Err(self.go_back(None)) }
     }
 
-    /// Takes one step and returns the loss before it; where that is not finite it is the error, and no step is taken.
-    fn step(&mut self, epoch: usize, batch: usize) -> Result<f64, f64> {
+    /// Takes one step and returns the loss of the epoch so far, `sum` and its own before it; where that is not finite it
+    /// is the error, or nothing where a parameter is seen not to be finite; no step is taken then.
+    fn step(&mut self, (epoch, batch): (usize, usize), sum: f64) -> Result<f64, Option<f64>> {
         let (x, y) = self.batches.get(epoch, batch);
-        let loss = self.plan.forward_pass(self.network, x, y);
-        if !loss.is_finite() {
-            return Err(loss);
+        let sum = sum + self.plan.forward_pass(self.network, x, y);
+        if !sum.is_finite() {
+            return Err(Some(sum));
         }
         if self.steps.is_multiple_of(SNAPSHOT) {
-            self.snapshot.steps = self.steps;
-            self.snapshot.parameters.copy_from_slice(self.network.buffer().as_slice());
+            if !self.network.is_finite() {
+                return Err(None);
+            }
+            self.snapshot.take(self.steps, self.network);
         }
         let Settings { learning_rate, gradient, .. } = self.settings;
         self.plan.backward_pass(self.network, x, y, learning_rate, gradient);
         self.steps += 1;
-        Ok(loss)
+        Ok(sum)
     }
 
     /// Asks the observer once in a while.
@@ -140,24 +149,37 @@ impl<T: Element, O: Observer<T>> Trainer<'_, '_, T, O> {
         if self.observer.poll() { Ok(()) } else { Err(Error::Stopped) }
     }
 
-    /// After a step to parameters whose loss is not finite: restores those before that step.
-    fn go_back(&mut self, epoch: usize, loss: f64) -> Error {
-        let Some(wanted) = self.steps.checked_sub(1) else {
-            return Error::Diverged { epoch, loss, at_once: true };
-        };
-        let (_, parameters) = self.network.layers_and_buffer();
-        parameters.as_mut_slice().copy_from_slice(&self.snapshot.parameters);
-        self.steps = self.snapshot.steps;
-        let per_epoch = self.batches.per_epoch();
-        while self.steps < wanted {
+    /// Where the loss or a parameter is not finite: leaves the parameters of the last step before which both were, and after
+    /// which both are not. The copy is of an earlier step: it is made only where all is finite.
+    fn go_back(&mut self, loss: Option<f64>) -> Error {
+        let (failed, per_epoch) = (self.steps, self.batches.per_epoch());
+        if failed == 0 {
+            return Error::Diverged { epoch: 0, loss, at_once: true };
+        }
+        self.restore();
+        while self.steps < failed {
             if let Err(stopped) = self.poll() {
                 return stopped;
             }
-            // The same bits as before: this loss was finite, and is again.
-            if self.step(self.steps / per_epoch, self.steps % per_epoch).is_err() {
+            let (x, y) = self.batches.get(self.steps / per_epoch, self.steps % per_epoch);
+            self.plan.forward_pass(self.network, x, y);
+            let Settings { learning_rate, gradient, .. } = self.settings;
+            self.plan.backward_pass(self.network, x, y, learning_rate, gradient);
+            self.steps += 1;
+            let (x, y) = self.batches.get(self.steps / per_epoch, self.steps % per_epoch);
+            if !(self.network.is_finite() && self.plan.forward_pass(self.network, x, y).is_finite()) {
+                self.restore();
                 break;
             }
+            self.snapshot.take(self.steps, self.network);
         }
-        Error::Diverged { epoch, loss, at_once: false }
+        Error::Diverged { epoch: self.steps / per_epoch, loss, at_once: false }
+    }
+
+    /// Goes back to the copy.
+    fn restore(&mut self) {
+        self.steps = self.snapshot.steps;
+        let (_, parameters) = self.network.layers_and_buffer();
+        parameters.as_mut_slice().copy_from_slice(&self.snapshot.parameters);
     }
 }
