@@ -109,7 +109,10 @@ impl<T: Element, O: Observer<T>> Trainer<'_, '_, T, O> {
         for (epoch, loss_of_epoch) in losses.iter_mut().enumerate() {
             for batch in 0..per_epoch {
                 self.poll()?;
-                *loss_of_epoch = self.step((epoch, batch), *loss_of_epoch).map_err(|loss| self.go_back(loss))?;
+                *loss_of_epoch += self.step(epoch, batch).map_err(|loss| self.go_back(loss))?;
+            }
+            if !loss_of_epoch.is_finite() {
+                return Err(self.go_back(Some(*loss_of_epoch))); // the sum of finite losses
             }
             let predictions = (per_epoch == 1).then(|| self.plan.predictions(self.network, batch_size));
             if !self.observer.epoch(epoch, *loss_of_epoch, predictions) {
@@ -119,13 +122,13 @@ impl<T: Element, O: Observer<T>> Trainer<'_, '_, T, O> {
         if self.network.is_finite() { Ok(()) } else { Err(self.go_back(None)) }
     }
 
-    /// Takes one step and returns the loss of the epoch so far, `sum` and its own before it; where that is not finite it
-    /// is the error, or nothing where a parameter is seen not to be finite; no step is taken then.
-    fn step(&mut self, (epoch, batch): (usize, usize), sum: f64) -> Result<f64, Option<f64>> {
+    /// Takes one step and returns the loss before it. Where that is not finite it is the error, or nothing where a parameter
+    /// is seen not to be finite; no step is taken then.
+    fn step(&mut self, epoch: usize, batch: usize) -> Result<f64, Option<f64>> {
         let (x, y) = self.batches.get(epoch, batch);
-        let sum = sum + self.plan.forward_pass(self.network, x, y);
-        if !sum.is_finite() {
-            return Err(Some(sum));
+        let loss = self.plan.forward_pass(self.network, x, y);
+        if !loss.is_finite() {
+            return Err(Some(loss));
         }
         if self.steps.is_multiple_of(SNAPSHOT) {
             if !self.network.is_finite() {
@@ -136,7 +139,7 @@ impl<T: Element, O: Observer<T>> Trainer<'_, '_, T, O> {
         let Settings { learning_rate, gradient, .. } = self.settings;
         self.plan.backward_pass(self.network, x, y, learning_rate, gradient);
         self.steps += 1;
-        Ok(sum)
+        Ok(loss)
     }
 
     /// Asks the observer once in a while.
@@ -149,8 +152,8 @@ impl<T: Element, O: Observer<T>> Trainer<'_, '_, T, O> {
         if self.observer.poll() { Ok(()) } else { Err(Error::Stopped) }
     }
 
-    /// Where the loss or a parameter is not finite: leaves the parameters of the last step before which both were, and after
-    /// which both are not. The copy is of an earlier step: it is made only where all is finite.
+    /// Where the loss or a parameter is not finite: leaves the parameters of the last step before which both were. The copy is of
+    /// an earlier step: it is made only where all is finite.
     fn go_back(&mut self, loss: Option<f64>) -> Error {
         let (failed, per_epoch) = (self.steps, self.batches.per_epoch());
         if failed == 0 {
