@@ -36,7 +36,7 @@ test-wheel: wheel ## The release wheel, in a clean environment of every CPython 
 	$(BIN)/python tests/check_wheel.py dist/*.whl
 
 test-avx512: ## The kernels' tests at the level avx512, in an emulator where the CPU lacks it
-	bash tests/emulate_avx512.sh
+	bash tests/emulated/avx512.sh
 
 accuracy: ## Sigmoid and tanh on all 2^32 float32 numbers, and many float64 ones
 	IRONPROP_ALL_INPUTS=1 cargo test --locked --release --test accuracy -- --nocapture
@@ -70,5 +70,5 @@ clean: ## Remove what was built
 $(VENV)/tools: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --group build --group lint --group test
+	$(BIN)/python -m pip install --quiet --group bench --group build --group lint --group test
 	touch $@

@@ -11,6 +11,14 @@
 use ironprop::kernels::{Activation, Element, Level, Matrix, MatrixMut, Slope, dense, elementwise, loss, reference};
 use proptest::prelude::*;
 
+/// The levels to check: all that this CPU has, or the one that must be checked.
+fn levels() -> Vec<Level> {
+    match std::env::var("IRONPROP_REQUIRE") {
+        Ok(name) => vec![Level::named(&name).expect("the required level")],
+        Err(_) => Level::available(),
+    }
+}
+
 /// Numbers whose bits the tests compare.
 trait Bits: Element {
     fn bits(self) -> u64;
@@ -87,7 +95,7 @@ fn check_layer<T: Bits>((b, i, o): (usize, usize, usize), gap: usize, seed: u64,
         }
     }
     let learning_rate = T::from_f64(0.375);
-    for level in Level::available() {
+    for level in levels() {
         let x_spread = spread(&x, i, i + gap);
         let w_spread = spread(&weights, o, o + gap);
         let (x_rows, w_rows) = (Matrix::new(&x_spread, b, i, i + gap), Matrix::new(&w_spread, i, o, o + gap));
@@ -216,7 +224,7 @@ fn a_special_number_anywhere_in_x_or_weights_gives_the_definitions_bits() {
 }
 
 fn check_map<T: Bits>(numbers: &[T]) {
-    for level in Level::available() {
+    for level in levels() {
         for &(name, activation) in Activation::ALL {
             let mut out = vec![T::ZERO; numbers.len()];
             elementwise::activate(level, activation, numbers, &mut out);

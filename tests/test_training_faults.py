@@ -47,14 +47,21 @@ def replay(X, Y, W, B, **options):
     """Return the number of the step that went wrong, or None, and what must be left behind.
 
     A state is good if its parameters and the loss of its batch are finite. A run that comes to a
-    bad one must leave the state before it; the start, if that is bad itself.
+    bad one must leave the state before it; the start, if that is bad itself. An epoch whose finite
+    losses have no finite sum is the last one, and leaves the state after it, if that is good.
     """
+    per_epoch = len(batches(len(X), options.get("batch_size")))
     W, B = copies(W), copies(B)
-    kept = [*copies(W), *copies(B)]
+    kept, total = [*copies(W), *copies(B)], 0.0
     for number, loss in enumerate(steps(X, Y, W, B, **options)):
         if not (np.isfinite(loss) and finite([*W, *B])):
             return number, kept
         kept = [*copies(W), *copies(B)]
+        if number % per_epoch == 0:
+            if not np.isfinite(total):
+                return number, kept
+            total = 0.0
+        total += loss
     if not finite([*W, *B]):
         return number + 1, kept
     return None, [*W, *B]
@@ -262,6 +269,7 @@ from bits import same_bits
 from ironprop.notebook import backward_pass, forward_pass, train
 from oracle import batches, copies
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 delay, batch_size, dtype = float(sys.argv[1]), eval(sys.argv[2]), sys.argv[3]
 X, Y, W, B = strategies.arrays((8, 64, 64, 4), 96, dtype, 1)
 start_W, start_B = copies(W), copies(B)

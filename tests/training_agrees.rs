@@ -9,6 +9,14 @@ use ironprop::kernels::{Activation, Element, Level, Matrix, reference};
 use ironprop::network::{Network, init};
 use ironprop::training::{Batches, Gradient, Observer, Settings, train};
 
+/// The levels to check: all that this CPU has, or the one that must be checked.
+fn levels() -> Vec<Level> {
+    match std::env::var("IRONPROP_REQUIRE") {
+        Ok(name) => vec![Level::named(&name).expect("the required level")],
+        Err(_) => Level::available(),
+    }
+}
+
 /// Goes on until so many epochs are over.
 struct Until(usize);
 
@@ -76,7 +84,7 @@ fn numbers<T: Element>(n: usize, step: f64) -> Vec<T> {
 fn check<T: Element>(sizes: &[usize], n_samples: usize, batch_size: usize) {
     let n_outputs = sizes[sizes.len() - 1];
     let (x, y) = (numbers::<T>(n_samples * sizes[0], 1.3), numbers::<T>(n_samples * n_outputs, 0.7));
-    for level in Level::available() {
+    for level in levels() {
         for &(_, activation) in Activation::ALL {
             for &(name, gradient) in Gradient::ALL {
                 let mut network = Network::<T>::new(sizes, activation, level).unwrap();

@@ -8,8 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 __version__: str
 
-class InternalError(Exception):
-    """A defect of ironprop itself: the call has failed, the process goes on."""
+class InternalError(Exception): ...
 
 def show_config() -> dict[str, Any]: ...
 def forward_pass(

@@ -27,7 +27,13 @@ if TYPE_CHECKING:
     Activation = Literal["sigmoid", "tanh", "relu"]
     Gradient = Literal["notebook", "exact"]
     Scheme = Literal[
-        "normal", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "lecun_normal", "zeros"
+        "normal",
+        "glorot_normal",
+        "glorot_uniform",
+        "he_normal",
+        "he_uniform",
+        "lecun_normal",
+        "zeros",
     ]
 
 __all__ = [
@@ -220,8 +226,8 @@ def backward_pass(
     r"""Propagate the error backward and take one step of gradient descent, in place.
 
     With :math:`E_i` the error at the output of layer :math:`i` (times the derivative there), the step is
-    :math:`W_i \leftarrow W_i - \eta A_i^\top E_i` and :math:`b_i \leftarrow b_i - \eta \sum_b E_i`, and the error goes on
-    as :math:`E_{i-1} = (E_i W_i^\top) \odot dA_{i-1}`. The notebook reads :math:`W_i` here *after* its step; the
+    :math:`W_i \leftarrow W_i - \eta A_i^\top E_i` and :math:`b_i \leftarrow b_i - \eta \sum_b E_i`, and the error
+    goes on as :math:`E_{i-1} = (E_i W_i^\top) \odot dA_{i-1}`. The notebook reads :math:`W_i` here *after* its step; the
     gradient of the loss wants it *before*. See `gradient`.
 
     Parameters
@@ -240,8 +246,8 @@ def backward_pass(
     learning_rate : float
         The step size :math:`\eta`, positive and finite.
     gradient : {"notebook", "exact"}
-        ``"notebook"`` propagates the error through the weights that were just updated, as the notebook does; ``"exact"``
-        through the old ones, which is the gradient of `mse`.
+        ``"notebook"`` propagates the error through the weights that were just updated, as the notebook does;
+        ``"exact"`` through the old ones, which is the gradient of `mse`.
 
     Raises
     ------
