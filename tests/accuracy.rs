@@ -6,6 +6,7 @@
 //! sum has some hundred bits.
 
 #![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)] // numbers are made from bits
+#![allow(clippy::float_cmp)] // the ends are exact
 #![allow(clippy::print_stdout)] // the errors that were found
 
 use ironprop::kernels::{Activation, Level, elementwise};
@@ -198,7 +199,7 @@ fn check_f64(activation: Activation, error: fn(f64, f64) -> f64, range: (f64, f6
 
 #[test]
 fn sigmoid_of_float64_numbers_is_exact_to_two_ulp_and_monotone() {
-    check_f64(Activation::Sigmoid, sigmoid_error, (-708.0, 36.0));
+    check_f64(Activation::Sigmoid, sigmoid_error, (-670.0, 36.0));
 }
 
 #[test]

@@ -6,7 +6,6 @@ names; every row of the README's table must be found there.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 

@@ -227,8 +227,8 @@ def backward_pass(
 
     With :math:`E_i` the error at the output of layer :math:`i` (times the derivative there), the step is
     :math:`W_i \leftarrow W_i - \eta A_i^\top E_i` and :math:`b_i \leftarrow b_i - \eta \sum_b E_i`, and the error
-    goes on as :math:`E_{i-1} = (E_i W_i^\top) \odot dA_{i-1}`. The notebook reads :math:`W_i` here *after* its step; the
-    gradient of the loss wants it *before*. See `gradient`.
+    goes on as :math:`E_{i-1} = (E_i W_i^\top) \odot dA_{i-1}`. The notebook reads :math:`W_i` here *after* its
+    step; the gradient of the loss wants it *before*. See `gradient`.
 
     Parameters
     ----------
