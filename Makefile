@@ -29,7 +29,7 @@ test-rust: ## The core, without Python
 test-python: $(VENV)/tools ## The package, built with debug assertions
 	$(DEVELOP)
 	$(BIN)/python -m mypy
-	cd python && ../$(BIN)/python -m mypy.stubtest ironprop --allowlist ../tests/stubtest-allowlist.txt
+	cd python && ../$(BIN)/python -m mypy.stubtest ironprop._core --allowlist ../tests/stubtest-allowlist.txt
 	IRONPROP_TEST_HOOKS=1 $(BIN)/python -m pytest -m "not slow"
 
 test-wheel: wheel ## The release wheel, in a clean environment of every CPython of this machine
