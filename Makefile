@@ -39,7 +39,7 @@ test-avx512: ## The kernels' tests at the level avx512, in an emulator where the
 	bash tests/emulated/avx512.sh
 
 accuracy: ## Sigmoid and tanh on all 2^32 float32 numbers, and many float64 ones
-	IRONPROP_ALL_INPUTS=1 cargo test --locked --release --test accuracy -- --nocapture
+	IRONPROP_ALL_INPUTS=1 cargo test --locked --release --test core accuracy -- --nocapture
 
 bench: wheel ## Time the package against its peers
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps dist/*.whl

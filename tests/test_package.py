@@ -132,6 +132,34 @@ def test_an_import_with_warnings_as_errors_is_silent():
     assert run_python("import ironprop", PYTHONWARNINGS="error", PYTHONDEVMODE="1") == ""
 
 
+def test_the_first_call_runs_no_python_code():
+    # Where Python code runs, Ctrl-C can come: inside of what the core prepares for itself it would be
+    # a panic. So all of that has to happen in the import.
+    program = """
+import sys
+import numpy as np
+from ironprop import _core
+x, seen = np.zeros((1, 1)), []
+W, B = [x.copy()], [x.copy()]
+
+def profile(frame, event, argument):
+    if event == "call":
+        seen.append(frame.f_code.co_qualname if hasattr(frame.f_code, "co_qualname") else "?")
+
+sys.setprofile(profile)
+if sys.argv[1] == "forward_pass":
+    _core.forward_pass(x, W, B, "tanh")
+elif sys.argv[1] == "sig":
+    _core.sig(x)
+else:
+    _core.train(x, x, W, B, 1, 0.5, "exact", "tanh", None, False, None, None, None)
+sys.setprofile(None)
+print(seen)
+"""
+    for function in ("forward_pass", "sig", "train"):
+        assert run_python(program, function) == "[]\n", function
+
+
 def test_a_small_training_starts_no_thread():
     program = """
 import os

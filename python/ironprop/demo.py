@@ -36,8 +36,8 @@ __all__ = ["load_digits", "run"]
 GOAL = 0.97  # of the held-out digits recognised; below it the demo fails
 N_HELD_OUT = 360  # every fifth digit
 EPOCHS_PER_CALL = 5  # between two updates of the display
-EPOCHS_RACED = 10  # of the digits net: NumPy's five rounds then take 2 to 5 seconds
-ROUNDS = 5
+EPOCHS_RACED = 10  # of the digits net: NumPy's rounds then take a few seconds
+ROUNDS = 9
 
 
 def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -95,7 +95,7 @@ def run() -> int:
     print(f"\n   {n_right} of {N_HELD_OUT} held-out digits recognised: {accuracy:.1%}\n")
     print(_confusion_table(digits.held_out_labels, predicted))
 
-    print(f"\n3. The same steps in plain NumPy (medians of {ROUNDS} rounds, taking turns)\n")
+    print(f"\n3. The same steps in plain NumPy (best of {ROUNDS} rounds, taking turns)\n")
     print(f"   {'':30}{'NumPy':>12}{'ironprop':>12}{'ratio':>9}{'difference':>13}")
     print(_race_line(f"notebook's net, {small.epochs} epochs", small, small.epochs))
     print(_race_line(f"digits net, {big.epochs} epochs *", big, EPOCHS_RACED))
@@ -239,9 +239,12 @@ def _race_line(title: str, run: _Run, epochs: int) -> str:
             train(run, W, B, epochs)
             seconds[name].append(time.perf_counter() - start)
             weights[name] = W
-    ratio = np.median(np.divide(seconds["numpy"], seconds["ironprop"]))
+    # The best, not the median: another program interrupts the long NumPy rounds far more often than
+    # our short ones, which would flatter us.
+    best = {name: min(times) for name, times in seconds.items()}
     scale = 1e3 * run.epochs / epochs
-    times = [f"{np.median(seconds[name]) * scale:9.2f} ms" for name in ("numpy", "ironprop")]
+    times = [f"{best[name] * scale:9.2f} ms" for name in ("numpy", "ironprop")]
+    ratio = best["numpy"] / best["ironprop"]
     pairs = zip(weights["numpy"], weights["ironprop"], strict=True)
     difference = max(float(np.abs(a - b).max()) for a, b in pairs)
     return f"   {title:30}{times[0]}{times[1]}{ratio:8.1f}x{difference:13.0e}"

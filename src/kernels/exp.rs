@@ -9,7 +9,7 @@
 //! `n` is found by adding a number so large (`ROUNDER`) that the sum has no room for a fraction: its lowest bits then are
 //! `n` and the bias of the exponent, and one shift makes `2^n` of them. Errors against the exact values, in units of the
 //! last place: sigmoid 1.77 (f32, all inputs) and 1.91 (f64, 9·10⁸ samples), tanh 1.39 and 1.53; all four are monotone,
-//! stay inside [0, 1] or [−1, 1], and keep NaN (`tests/accuracy.rs`). `reference.rs` has the same sequences in plain numbers.
+//! stay inside [0, 1] or [−1, 1], and keep NaN (`tests/core/accuracy.rs`). `reference.rs` has the same sequences in plain numbers.
 //!
 //! Signs are arranged so that nothing is ever negated: with y = −z the code works with −r, −t and −s.
 

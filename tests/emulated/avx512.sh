@@ -5,13 +5,11 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 export IRONPROP_REQUIRE=avx512
 if grep -q avx512vl /proc/cpuinfo; then
-  exec cargo test --locked --release --test kernels_agree --test training_agrees
+  exec cargo test --locked --release --test core agree
 fi
 target=x86_64-unknown-linux-gnu
 RUSTFLAGS="-C target-feature=+crt-static" cargo test --locked --release --target "$target" \
-  --test kernels_agree --test training_agrees --no-run --message-format=json-render-diagnostics |
-  sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' > target/emulated-tests
-while read -r test; do
-  echo "emulating $(basename "$test")"
-  EMU_ENV="IRONPROP_REQUIRE RUST_BACKTRACE" bash tests/emulated/run.sh "$test" --test-threads 1 --nocapture
-done < target/emulated-tests
+  --test core --no-run --message-format=json-render-diagnostics |
+  sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' > target/emulated-test
+EMU_ENV="IRONPROP_REQUIRE RUST_BACKTRACE" \
+  bash tests/emulated/run.sh "$(cat target/emulated-test)" --test-threads 1 --nocapture agree

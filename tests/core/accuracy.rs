@@ -5,10 +5,6 @@
 //! The exact value of a float32 result is computed in float64, that of a float64 result in pairs of float64 numbers whose
 //! sum has some hundred bits.
 
-#![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)] // numbers are made from bits
-#![allow(clippy::float_cmp)] // the ends are exact
-#![allow(clippy::print_stdout)] // the errors that were found
-
 use ironprop::kernels::{Activation, Level, elementwise};
 
 fn all_inputs() -> bool {

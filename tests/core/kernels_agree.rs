@@ -5,19 +5,9 @@
 //! The levels that ran are printed, so that one which the CPU lacks does not go missing in silence; `IRONPROP_REQUIRE`
 //! names a level that must have run.
 
-#![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)] // numbers are made from bits
-#![allow(clippy::print_stdout)] // the levels that ran
-
+use super::levels;
 use ironprop::kernels::{Activation, Element, Level, Matrix, MatrixMut, Slope, dense, elementwise, loss, reference};
 use proptest::prelude::*;
-
-/// The levels to check: all that this CPU has, or the one that must be checked.
-fn levels() -> Vec<Level> {
-    match std::env::var("IRONPROP_REQUIRE") {
-        Ok(name) => vec![Level::named(&name).expect("the required level")],
-        Err(_) => Level::available(),
-    }
-}
 
 /// Numbers whose bits the tests compare.
 trait Bits: Element {

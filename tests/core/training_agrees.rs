@@ -2,20 +2,11 @@
 //! gradients, all activations, single samples (`kernels::online`) and batches, in both number types. Also what is left
 //! behind by a training that diverges or is stopped.
 
-#![allow(clippy::cast_precision_loss)] // small counts
-
+use super::levels;
 use ironprop::Error;
 use ironprop::kernels::{Activation, Element, Level, Matrix, reference};
 use ironprop::network::{Network, init};
 use ironprop::training::{Batches, Gradient, Observer, Settings, train};
-
-/// The levels to check: all that this CPU has, or the one that must be checked.
-fn levels() -> Vec<Level> {
-    match std::env::var("IRONPROP_REQUIRE") {
-        Ok(name) => vec![Level::named(&name).expect("the required level")],
-        Err(_) => Level::available(),
-    }
-}
 
 /// Goes on until so many epochs are over.
 struct Until(usize);
