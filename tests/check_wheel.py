@@ -20,7 +20,7 @@ OLDEST = (3, 10)
 
 # Run in each environment: the notebook's net, a refused call, the data of the demonstration.
 SMOKE = """
-import sys, threading
+import threading
 import numpy as np
 import ironprop
 from ironprop.notebook import backward_pass, forward_pass, initialize, mse, train
@@ -67,7 +67,7 @@ def interpreters() -> dict[tuple[int, int], Path]:
     candidates += sorted(Path.home().glob(".pyenv/versions/3.*/bin/python3"))
     question = (
         "import sys, platform; print(platform.python_implementation(), *sys.version_info[:2], "
-        "getattr(sys, '_is_gil_enabled', bool.__call__ if False else (lambda: True))())"
+        "getattr(sys, '_is_gil_enabled', lambda: True)())"
     )
     known: dict[tuple[int, int], Path] = {}
     for candidate in candidates:

@@ -1003,3 +1003,71 @@ def test_refuse_sees_a_change_a_wrong_name_and_a_wrong_exception():
         refuse(fails, {"W": W, "exception": ZeroDivisionError}, ValueError, "W[0]")
     with pytest.raises(pytest.fail.Exception):
         refuse(lambda W: None, {"W": W}, ValueError, "W[0]")
+
+
+# Subclasses, and targets that are written back ------------------------------------------------------
+
+
+class Liar(np.ndarray):
+    """A subclass that answers NumPy's functions itself."""
+
+    def __array_function__(self, function, types, args, kwargs):
+        """Say no and do nothing."""
+        return False
+
+
+def test_a_subclass_has_no_say_in_what_shares_memory():
+    arguments = square_arguments()
+    liar = arguments["W"][0].view(Liar)
+    arguments = {**arguments, "W": [liar, *arguments["W"][1:]], "A": [liar, *arguments["A"][1:]]}
+    refuse("backward_pass", arguments, ValueError, "W[0]", "shares memory")
+
+
+def test_a_strided_subclass_is_updated_like_any_other_view():
+    arguments = square_arguments()
+    plain = copies(arguments["W"]), copies(arguments["B"])
+    n = arguments["W"][0].shape[0]
+    liar = np.zeros((n, 2 * n))[:, ::2].view(Liar)
+    liar.view(np.ndarray)[...] = arguments["W"][0]
+    others = [arguments[name] for name in ("A", "dA", "pred", "Y")]
+    backward_pass(*plain, *others)
+    backward_pass([liar, *arguments["W"][1:]], arguments["B"], *others)
+    assert same_bits([liar.view(np.ndarray)], [plain[0][0]])
+
+
+def test_a_target_that_becomes_read_only_while_the_arguments_are_read_is_written_or_nothing_is():
+    arguments = square_arguments()
+    n = arguments["W"][1].shape[0]
+    strided = np.zeros((n, 2 * n))[:, ::2]
+    strided[...] = arguments["W"][1]
+    arguments["W"][1] = strided
+
+    class Rate(float):
+        def __float__(self):
+            strided.flags.writeable = False
+            return 0.5
+
+    before = copies(arguments["W"]), copies(arguments["B"])
+    expected = copies(before[0]), copies(before[1])
+    others = [arguments[name] for name in ("A", "dA", "pred", "Y")]
+    backward_pass(*expected, *others)
+    try:
+        backward_pass(arguments["W"], arguments["B"], *others, Rate(0.5))
+    except (ValueError, RuntimeError):
+        expected = before
+    assert same_bits([*arguments["W"], *arguments["B"]], [*expected[0], *expected[1]])
+
+
+def test_what_a_learning_rate_raises_is_not_hidden():
+    class Rate:
+        def __float__(self):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        backward_pass(**square_arguments(), learning_rate=Rate())
+
+
+def test_any_number_of_rows_without_columns_takes_no_time():
+    rows = np.zeros((2**59, 0))
+    assert mse(rows, 0.0) == 0.0
+    assert dmse(rows, 0.0).shape == rows.shape

@@ -11,7 +11,8 @@
 use std::fmt;
 
 use numpy::npyffi::{
-    NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_WRITEABLE, NPY_TYPES, PY_ARRAY_API, PyArray_Descr,
+    NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_WRITEABLE, NPY_TYPES, NpyTypes, PY_ARRAY_API, PyArray_Descr,
+    get_type_object,
 };
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
@@ -129,6 +130,8 @@ pub(super) struct Array<'py> {
     numbers: Bound<'py, PyUntypedArray>,
     /// What the caller gave.
     given: Bound<'py, PyAny>,
+    /// Where that lies in memory, if it is an array: a view of the plain class, which runs no foreign code.
+    memory: Option<Bound<'py, PyUntypedArray>>,
     seen: Seen,
 }
 
@@ -139,10 +142,11 @@ impl<'py> Array<'py> {
             && let Some(dtype) = native_dtype(array)
             && flags_of(array) & SLICE == SLICE
         {
-            return Ok(Self::new(array.clone(), given, name, dtype));
+            return Ok(Self::new(array.clone(), given, None, name, dtype));
         }
         let (array, dtype) = converted(given, name)?;
-        Ok(Self::new(array, given, name, dtype))
+        let memory = given.cast::<PyUntypedArray>().ok().map(plain_view).transpose()?;
+        Ok(Self::new(array, given, memory, name, dtype))
     }
 
     /// Reads an argument that may be a plain number, which takes the type of the arrays that it meets.
@@ -153,12 +157,18 @@ impl<'py> Array<'py> {
         let number: f64 =
             given.extract().map_err(|_| PyValueError::new_err(format!("{name} is too large for {}", dtype.name())))?;
         let array = numpy_function(given.py(), "full")?.call1(((), number, dtype.name()))?;
-        Ok(Self::new(array.cast_into()?, given, name, dtype))
+        Ok(Self::new(array.cast_into()?, given, None, name, dtype))
     }
 
-    fn new(array: Bound<'py, PyUntypedArray>, given: &Bound<'py, PyAny>, name: Name, dtype: Dtype) -> Self {
-        let seen = Seen::new(&array, name, dtype, SLICE);
-        Self { numbers: array, given: given.clone(), seen }
+    fn new(
+        numbers: Bound<'py, PyUntypedArray>,
+        given: &Bound<'py, PyAny>,
+        memory: Option<Bound<'py, PyUntypedArray>>,
+        name: Name,
+        dtype: Dtype,
+    ) -> Self {
+        let seen = Seen::new(&numbers, name, dtype, SLICE);
+        Self { numbers, given: given.clone(), memory, seen }
     }
 
     pub(super) fn dtype(&self) -> Dtype {
@@ -169,9 +179,14 @@ impl<'py> Array<'py> {
         self.seen.shape()
     }
 
-    /// The array that the argument's memory belongs to: what was given, or what that was converted to.
-    pub(super) fn source(&self) -> &Bound<'py, PyUntypedArray> {
-        self.given.cast().unwrap_or(&self.numbers)
+    /// What was given, if that is an array, or what it was converted to.
+    pub(super) fn given_or_converted(&self) -> &Bound<'py, PyAny> {
+        if self.given.is_instance_of::<PyUntypedArray>() { &self.given } else { self.numbers.as_any() }
+    }
+
+    /// An array of the plain class that lies where the argument does.
+    pub(super) fn memory(&self) -> &Bound<'py, PyUntypedArray> {
+        self.memory.as_ref().unwrap_or(&self.numbers)
     }
 
     /// The numbers, row-major.
@@ -194,6 +209,7 @@ impl<'py> Array<'py> {
 /// A writeable array that is updated in place, or, where it is not contiguous, through a copy.
 #[derive(Debug)]
 pub(super) struct Target<'py> {
+    /// The array that was given, or, where there is a copy, a view of it that nobody else can change.
     given: Bound<'py, PyUntypedArray>,
     /// The copy, to be written back.
     copy: Option<Bound<'py, PyUntypedArray>>,
@@ -221,15 +237,17 @@ impl<'py> Target<'py> {
             return Err(PyValueError::new_err(format!("{name} is updated in place but is read-only")));
         }
         if flags & SLICE == SLICE {
-            let seen = Seen::new(array, name, dtype, SLICE | NPY_ARRAY_WRITEABLE);
-            return Ok(Self { given: array.clone(), copy: None, seen });
+            let array = if given.is_exact_instance_of::<PyUntypedArray>() { array.clone() } else { plain_view(array)? };
+            let seen = Seen::new(&array, name, dtype, SLICE | NPY_ARRAY_WRITEABLE);
+            return Ok(Self { given: array, copy: None, seen });
         }
+        let array = &plain_view(array)?;
         if overlaps_itself(array) {
             return Err(PyValueError::new_err(format!(
                 "{name} is updated in place but its elements share memory with each other"
             )));
         }
-        let copy = required(given, dtype, true)?;
+        let copy = required(array, dtype, true)?;
         let seen = Seen::new(&copy, name, dtype, SLICE | NPY_ARRAY_WRITEABLE);
         Ok(Self { given: array.clone(), copy: Some(copy), seen })
     }
@@ -321,8 +339,26 @@ impl<'py, T: Number> Fresh<'py, T> {
     }
 }
 
+/// Loads NumPy's interface, which runs Python code the first time: at the import, not between a check and its use.
+pub(super) fn load_numpy(py: Python<'_>) -> PyResult<()> {
+    Fresh::<f64>::new(py, &[]).map(|_| ())
+}
+
 /// NumPy's own bound.
 const MOST_DIMENSIONS: usize = 64;
+
+/// A new view of the whole array, of the plain class `ndarray`: a subclass cannot have a say in what is done with it.
+fn plain_view<'py>(array: &Bound<'py, PyUntypedArray>) -> PyResult<Bound<'py, PyUntypedArray>> {
+    let py = array.py();
+    // SAFETY: the GIL is held, the array is alive, no other dtype is asked for, and the class is NumPy's own. A null result
+    // is an exception.
+    let view = unsafe {
+        let class = get_type_object(py, NpyTypes::PyArray_Type);
+        let view = PY_ARRAY_API.PyArray_View(py, array.as_array_ptr(), std::ptr::null_mut(), class);
+        Bound::from_owned_ptr_or_err(py, view)?
+    };
+    Ok(view.cast_into()?)
+}
 
 /// The type of an array's elements where it is one of ours in native byte order.
 fn native_dtype(array: &Bound<'_, PyUntypedArray>) -> Option<Dtype> {

@@ -72,7 +72,7 @@ pub(super) fn converted<'py>(given: &Bound<'py, PyAny>, name: Name) -> PyResult<
 pub(super) fn is_masked(given: &Bound<'_, PyAny>) -> bool {
     given.cast::<PyUntypedArray>().is_ok()
         && given.cast_exact::<PyUntypedArray>().is_err()
-        && given.hasattr("mask").unwrap_or(false)
+        && given.hasattr("mask").unwrap_or(true)
 }
 
 pub(super) fn type_name(given: &Bound<'_, PyAny>) -> String {

@@ -94,6 +94,9 @@ fn difference<'py, T: Number>(py: Python<'py>, x: &Array<'py>, y: &Targets<'py>)
     let targets = y.rows::<T>(&mut row)?;
     let numbers = x.numbers::<T>()?;
     let mut result = Fresh::<T>::new(py, x.shape())?;
+    if numbers.is_empty() {
+        return Ok(result.into_array()); // however many rows there are
+    }
     let out = result.numbers_mut();
     run_detached(py, numbers.len(), || {
         let predictions = Matrix::packed(numbers, targets.rows(), targets.columns());

@@ -76,7 +76,7 @@ fn forward<'py, T: Number>(
     }
     let pred = activations.pop().expect("at least one layer").into_array();
     let inputs = PyList::empty(py);
-    inputs.append(x.source())?;
+    inputs.append(x.given_or_converted())?;
     for activations in activations {
         inputs.append(activations.into_array())?;
     }

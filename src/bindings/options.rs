@@ -40,6 +40,7 @@ pub(super) fn whole_number(option: &'static str, value: &Bound<'_, PyAny>, least
             u64::try_from(number).ok().filter(|number| (least..=most).contains(number)).ok_or_else(out_of_range)
         }
         Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => Err(out_of_range()),
+        Err(error) if !error.is_instance_of::<PyTypeError>(value.py()) => Err(error),
         Err(_) => {
             Err(PyTypeError::new_err(format!("{option} must be a whole number, got {}", value.get_type().name()?)))
         }
@@ -48,9 +49,10 @@ pub(super) fn whole_number(option: &'static str, value: &Bound<'_, PyAny>, least
 
 /// True or false, of Python or of NumPy.
 pub(super) fn truth(option: &'static str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
-    value
-        .extract()
-        .map_err(|_| PyTypeError::new_err(format!("{option} must be True or False, got {}", type_name(value))))
+    value.extract().map_err(|error: PyErr| {
+        let expected = || format!("{option} must be True or False, got {}", type_name(value));
+        if error.is_instance_of::<PyTypeError>(value.py()) { PyTypeError::new_err(expected()) } else { error }
+    })
 }
 
 /// A value as messages show it; Python refuses to print very long integers.
@@ -63,10 +65,11 @@ pub(super) fn learning_rate<T: Number>(value: &Bound<'_, PyAny>) -> PyResult<T> 
     let number: f64 = match value.extract() {
         Ok(number) => number,
         Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => f64::INFINITY,
-        Err(_) => {
+        Err(error) if error.is_instance_of::<PyTypeError>(value.py()) => {
             let got = type_name(value);
             return Err(PyTypeError::new_err(format!("learning_rate must be a number, got {got}")));
         }
+        Err(error) => return Err(error), // what the value's own code has raised
     };
     let rounded = T::from_f64(number);
     if rounded.is_finite() && rounded > T::ZERO {

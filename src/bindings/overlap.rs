@@ -16,7 +16,7 @@ pub(super) fn check_overlap<'a, 'py: 'a>(
     arrays: impl Iterator<Item = (&'a Array<'py>, Name)>,
 ) -> PyResult<()> {
     let targets = targets.map(|(target, name)| (target.given(), name, true));
-    let arrays = arrays.map(|(array, name)| (array.source(), name, false));
+    let arrays = arrays.map(|(array, name)| (array.memory(), name, false));
     let mut extents = Vec::with_capacity(targets.size_hint().0 + arrays.size_hint().0);
     for (array, name, is_target) in targets.chain(arrays) {
         if let Some((start, end)) = extent(array) {

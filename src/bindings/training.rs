@@ -93,11 +93,9 @@ fn run<'py, T: Number>(
     targets: &Targets<'py>,
     options: &Options<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let settings = Settings {
-        epochs: options.epochs,
-        learning_rate: learning_rate::<T>(options.learning_rate)?,
-        gradient: options.gradient,
-    };
+    let mut result = Fresh::<f64>::new(py, &[options.epochs])?;
+    let losses = result.numbers_mut();
+    let settings = Settings { learning_rate: learning_rate::<T>(options.learning_rate)?, gradient: options.gradient };
     let mut network = Network::new(&layers.sizes(), options.activation, Level::current()?)?;
     for (layer, numbers) in layers.numbers_mut::<T>().enumerate() {
         let (weights, biases) = numbers?;
@@ -125,20 +123,27 @@ fn run<'py, T: Number>(
         .saturating_mul(x.rows())
         .saturating_mul(options.epochs)
         .saturating_add(batches.per_epoch().saturating_mul(options.epochs).saturating_mul(500));
-    let outcome = run_detached(py, operations, || training::train(&mut network, &mut batches, settings, &mut reporter));
-    for (layer, numbers) in layers.numbers_mut::<T>().enumerate() {
-        let (weights, biases) = numbers?;
+    let outcome =
+        run_detached(py, operations, || training::train(&mut network, &mut batches, settings, &mut reporter, losses));
+    let failure = outcome.err().map(|error| reporter.failure.take().unwrap_or_else(|| error.into()));
+    let written = write_back(py, &mut layers, &network);
+    match failure {
+        Some(failure) => Err(failure),
+        None => written.map(|()| result.into_array()),
+    }
+}
+
+/// Writes the parameters of the network to the caller's arrays, to all or to none.
+fn write_back<'py, T: Number>(py: Python<'py>, layers: &mut Layers<Target<'py>>, network: &Network<T>) -> PyResult<()> {
+    let targets = layers.numbers_mut::<T>().collect::<PyResult<Vec<_>>>()?;
+    for (layer, (weights, biases)) in targets.into_iter().enumerate() {
         let (own_weights, own_biases) = network.parameters(layer);
         for (i, row) in weights.chunks_exact_mut(own_biases.len()).enumerate() {
             row.copy_from_slice(own_weights.row(i));
         }
         biases.copy_from_slice(own_biases);
     }
-    layers.finish(py)?;
-    let losses = outcome.map_err(|error| reporter.failure.take().unwrap_or_else(|| error.into()))?;
-    let mut result = Fresh::<f64>::new(py, &[losses.len()])?;
-    result.numbers_mut().copy_from_slice(&losses);
-    Ok(result.into_array())
+    layers.finish(py)
 }
 
 /// A copy, or a `MemoryError`.
@@ -196,6 +201,9 @@ fn to_array<'py, T: Number>(py: Python<'py>, rows: Matrix<'_, T>) -> PyResult<Bo
     Ok(array.into_array())
 }
 
+/// What drawing a number costs, in floating-point operations.
+const WORK_PER_DRAW: usize = 100;
+
 /// See `ironprop.notebook.initialize`.
 #[pyfunction]
 pub(super) fn initialize<'py>(
@@ -227,7 +235,11 @@ fn draw<'py, T: Number>(
     seed: u64,
 ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
     let mut network = Network::<T>::new(sizes, Activation::Sigmoid, Level::current()?)?;
-    init::initialize(&mut network, scheme, seed);
+    let operations = (0..network.layers().len())
+        .map(|layer| network.parameters(layer).0.rows().saturating_mul(network.parameters(layer).1.len()))
+        .fold(0_usize, usize::saturating_add)
+        .saturating_mul(WORK_PER_DRAW);
+    run_detached(py, operations, || init::initialize(&mut network, scheme, seed));
     let (w, b) = (PyList::empty(py), PyList::empty(py));
     for layer in 0..network.layers().len() {
         let (weights, biases) = network.parameters(layer);

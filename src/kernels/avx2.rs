@@ -57,8 +57,7 @@ mod x86 {
         }
 
         one_instruction_each!(f32: _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps,
-            _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_div_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps,
-            _mm256_max_ps, _mm256_min_ps);
+            _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_div_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_min_ps);
 
         #[inline(always)]
         unsafe fn load_first(from: *const f32, n: usize) -> Self {
@@ -168,8 +167,7 @@ mod x86 {
         }
 
         one_instruction_each!(f64: _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd,
-            _mm256_add_pd, _mm256_sub_pd, _mm256_mul_pd, _mm256_div_pd, _mm256_fmadd_pd, _mm256_fnmadd_pd,
-            _mm256_max_pd, _mm256_min_pd);
+            _mm256_add_pd, _mm256_sub_pd, _mm256_mul_pd, _mm256_div_pd, _mm256_fmadd_pd, _mm256_fnmadd_pd, _mm256_min_pd);
 
         #[inline(always)]
         unsafe fn load_first(from: *const f64, n: usize) -> Self {

@@ -49,8 +49,7 @@ mod x86 {
         }
 
         one_instruction_each!(f32: _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps,
-            _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_div_ps, _mm512_fmadd_ps, _mm512_fnmadd_ps,
-            _mm512_max_ps, _mm512_min_ps);
+            _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_div_ps, _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_min_ps);
 
         #[inline(always)]
         unsafe fn load_first(from: *const f32, n: usize) -> Self {
@@ -112,8 +111,7 @@ mod x86 {
         }
 
         one_instruction_each!(f64: _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd,
-            _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd, _mm512_div_pd, _mm512_fmadd_pd, _mm512_fnmadd_pd,
-            _mm512_max_pd, _mm512_min_pd);
+            _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd, _mm512_div_pd, _mm512_fmadd_pd, _mm512_fnmadd_pd, _mm512_min_pd);
 
         #[inline(always)]
         unsafe fn load_first(from: *const f64, n: usize) -> Self {

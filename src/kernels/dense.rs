@@ -183,6 +183,9 @@ pub fn input_gradient<T: Element>(
     let size = (deltas.rows(), weights.rows());
     assert_eq!((slope.matrix().rows(), slope.matrix().columns()), size, "size of the derivatives");
     assert_eq!((out.rows(), out.columns()), size, "size of the result");
+    if deltas.rows() == 0 {
+        return;
+    }
     level.run(InputGradient { deltas, weights, slope, out });
 }
 
@@ -194,7 +197,7 @@ struct InputGradient<'a, T> {
 }
 
 /// The lanes of this product run along the *inputs*, along which the weights are not contiguous: a panel of them is
-/// transposed onto the stack, so many outputs (`DEPTH`) at a time that it stays in the L1 cache (16 KiB). Between
+/// transposed onto the stack, so many outputs (`DEPTH`) at a time that it stays in the L1 cache (16 KiB at avx2). Between
 /// blocks of depth the chains rest in the result, unrounded as they are.
 const DEPTH: usize = 256;
 /// The widest panel is two registers of 64 bytes.

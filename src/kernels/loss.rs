@@ -45,6 +45,9 @@ impl<T: Element> Kernel<T> for HalfSquaredError<'_, T> {
     unsafe fn run<V: Vector<Element = T>>(self) -> f64 {
         // Plain numbers, but compiled with the level's fused multiply-add; the rows' chains overlap in the CPU.
         let mut sum = 0.0;
+        if self.predictions.columns() == 0 {
+            return sum; // however many rows there are
+        }
         for row in 0..self.predictions.rows() {
             let mut chain = 0.0;
             for (&prediction, &target) in self.predictions.row(row).iter().zip(self.targets.row(row)) {

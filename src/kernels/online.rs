@@ -53,8 +53,9 @@ impl Places {
             assert_eq!(layer.parameters, n_parameters, "parameters follow each other");
             assert_eq!(layer.row, n_activations, "rows follow each other");
             let size = layer.n_inputs.checked_add(1).and_then(|rows| rows.checked_mul(layer.stride));
-            n_parameters += size.expect("the size of a layer overflows");
-            n_activations += layer.stride;
+            let end = size.and_then(|size| size.checked_add(n_parameters));
+            n_parameters = end.expect("the size of a network overflows");
+            n_activations = layer.stride.checked_add(n_activations).expect("the size of a network overflows");
             n_inputs = layer.n_outputs;
         }
         Self { level, lanes, layers, n_parameters, n_activations }
@@ -142,11 +143,10 @@ impl<T: Element> Kernel<T> for ForwardPass<'_, T> {
                 let weights = parameters.add(layer.parameters);
                 let out = activations.add(layer.row);
                 for column in (0..layer.stride).step_by(V::LANES) {
-                    let mut weight = weights.add(column);
-                    let mut chain = V::load(weight.add(layer.n_inputs * layer.stride));
+                    let mut chain = V::load(weights.add(layer.n_inputs * layer.stride + column));
                     for i in 0..layer.n_inputs {
-                        chain = V::splat(*input.add(i)).mul_add(V::load(weight), chain);
-                        weight = weight.add(layer.stride);
+                        let weight = V::load(weights.add(i * layer.stride + column));
+                        chain = V::splat(*input.add(i)).mul_add(weight, chain);
                     }
                     F::function(chain).store(out.add(column));
                 }
@@ -157,8 +157,7 @@ impl<T: Element> Kernel<T> for ForwardPass<'_, T> {
                 let error = (*input.add(o) - target).to_f64();
                 chain = error.mul_add(error, chain);
             }
-            // The sum over one sample.
-            0.5 * (0.0 + chain)
+            0.5 * chain
         }
     }
 }
@@ -260,12 +259,11 @@ unsafe fn update<V: Vector>(
         let learning_rate = V::splat(learning_rate);
         for column in (0..layer.stride).step_by(V::LANES) {
             let delta = V::load(deltas.add(column));
-            let mut weight = weights.add(column);
             for i in 0..=layer.n_inputs {
+                let weight = weights.add(i * layer.stride + column);
                 let factor = if i < layer.n_inputs { V::splat(*input.add(i)) } else { one };
                 let gradient = factor.mul_add(delta, zero).flush_subnormal();
                 gradient.neg_mul_add(learning_rate, V::load(weight)).store(weight);
-                weight = weight.add(layer.stride);
             }
         }
     }

@@ -123,11 +123,6 @@ impl<T: Element + Bits> Vector for Lanes<T> {
     }
 
     #[inline(always)]
-    unsafe fn at_least(self, bound: Self) -> Self {
-        Self(std::array::from_fn(|i| if bound.0[i] > self.0[i] { bound.0[i] } else { self.0[i] }))
-    }
-
-    #[inline(always)]
     unsafe fn at_most(self, bound: Self) -> Self {
         Self(std::array::from_fn(|i| if bound.0[i] < self.0[i] { bound.0[i] } else { self.0[i] }))
     }

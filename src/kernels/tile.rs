@@ -140,8 +140,9 @@ impl<T: Element, C: Tile<T>, const ROWS: usize, const REGISTERS: usize, const WH
                     *chain = tile.start::<V, WHOLE>(row + i, column + j * V::LANES, n);
                 }
             }
-            let left_start = left.start.add(row * left.row);
-            let right_start = right.start.add(column);
+            // Where the depth is 0 there may be no numbers to point at.
+            let left_start = left.start.wrapping_add(row.wrapping_mul(left.row));
+            let right_start = right.start.wrapping_add(column);
             for k in 0..depth {
                 let right_row = right_start.add(k * right.stride);
                 let mut registers = [V::splat(T::ZERO); REGISTERS];

@@ -172,9 +172,6 @@ pub trait Vector: Copy {
     /// `addend - self * factor`, rounded once
     unsafe fn neg_mul_add(self, factor: Self, addend: Self) -> Self;
 
-    /// `if bound > self { bound } else { self }`: NaN stays NaN.
-    unsafe fn at_least(self, bound: Self) -> Self;
-
     /// `if bound < self { bound } else { self }`: NaN stays NaN.
     unsafe fn at_most(self, bound: Self) -> Self;
 
@@ -222,7 +219,7 @@ pub trait Vector: Copy {
 #[cfg(target_arch = "x86_64")]
 macro_rules! one_instruction_each {
     ($number:ty: $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $div:ident,
-     $mul_add:ident, $neg_mul_add:ident, $max:ident, $min:ident) => {
+     $mul_add:ident, $neg_mul_add:ident, $min:ident) => {
         #[inline(always)]
         unsafe fn splat(x: $number) -> Self {
             // SAFETY: the CPU has the level's instructions (contract of `Vector`).
@@ -256,12 +253,6 @@ macro_rules! one_instruction_each {
         }
 
         // The instruction returns its *second* operand where one is NaN or both are equal.
-        #[inline(always)]
-        unsafe fn at_least(self, bound: Self) -> Self {
-            // SAFETY: the CPU has the level's instructions (contract of `Vector`).
-            Self(unsafe { $max(bound.0, self.0) })
-        }
-
         #[inline(always)]
         unsafe fn at_most(self, bound: Self) -> Self {
             // SAFETY: the CPU has the level's instructions (contract of `Vector`).

@@ -1,4 +1,4 @@
-//! `Buffer`: zeroed numbers that begin at a cache line, so that padded rows never straddle one.
+//! `Buffer`: zeroed numbers that begin at a cache line, from which padded rows keep whole registers.
 
 use crate::error::{Error, zeros};
 

@@ -1,7 +1,7 @@
 //! `Dense`: one layer's place in the network's parameters, and its passes, forward beside backward.
 //!
 //! A layer's parameters are its weights, row by row, then its biases. Rows are padded to whole registers: the padding
-//! is zero in the parameters and in the deltas, stays zero, and is never read by a chain of another output.
+//! is zero at first and is never read by a chain of another output (an infinite input makes NaN of it, harmlessly).
 
 use crate::kernels::{Activation, Element, Level, Matrix, MatrixMut, Slope, dense};
 

@@ -20,7 +20,7 @@ impl<T: Element> Network<T> {
     ///
     /// # Errors
     ///
-    /// `Error::NoLayers` for fewer than two widths, `Error::EmptyLayer` for a width of 0, `Error::OutOfMemory`.
+    /// `Error::OutOfRange` for fewer than two widths, `Error::EmptyLayer` for a width of 0, `Error::OutOfMemory`.
     pub fn new(sizes: &[usize], activation: Activation, level: Level) -> Result<Self, Error> {
         if sizes.len() < 2 {
             return Err(Error::OutOfRange {

@@ -30,6 +30,8 @@ pub struct Plan<T> {
     activations: Buffer<T>,
     deltas: Buffer<T>,
     n_samples: usize,
+    /// Samples in the batch that the activations are of.
+    rows: usize,
     /// For single samples and small layers: all of a pass in one kernel.
     online: Option<Places>,
 }
@@ -67,14 +69,14 @@ impl<T: Element> Plan<T> {
             });
             Places::new::<T>(network.level(), places.collect())
         });
-        Ok(Self { starts, activations, deltas, n_samples, online })
+        Ok(Self { starts, activations, deltas, n_samples, rows: 0, online })
     }
 
     /// Runs a batch through the network and returns its loss; `predictions` and `backward_pass` then speak of it.
     ///
     /// # Panics
     ///
-    /// If the batch is empty or larger than the plan, or the network has another shape.
+    /// If the batch is empty or larger than the plan, or does not fit the network.
     pub fn forward_pass(
         &mut self,
         network: &Network<T>,
@@ -82,6 +84,7 @@ impl<T: Element> Plan<T> {
         targets: Matrix<'_, T>, // (B, O)
     ) -> f64 {
         assert!((1..=self.n_samples).contains(&x.rows()), "a batch that its plan is not made for");
+        self.rows = x.rows();
         let activations = self.activations.as_mut_slice();
         if let Some(online) = &self.online {
             let (sample, parameters) = ((x.row(0), targets.row(0)), network.buffer().as_slice());
@@ -129,6 +132,7 @@ impl<T: Element> Plan<T> {
         learning_rate: T,
         gradient: Gradient,
     ) {
+        assert_eq!((x.rows(), targets.rows()), (self.rows, self.rows), "the batch of the last forward pass");
         if let Some(online) = &self.online {
             let options = (network.activation(), learning_rate, gradient == Gradient::Exact);
             let sample = (x.row(0), targets.row(0));

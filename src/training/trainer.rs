@@ -22,8 +22,6 @@ const WORK_PER_STEP: usize = 500;
 /// How to train.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings<T> {
-    /// Passes over the data.
-    pub epochs: usize,
     /// The step size.
     pub learning_rate: T,
     /// Through which weights the error goes back.
@@ -39,7 +37,7 @@ pub trait Observer<T> {
     fn epoch(&mut self, epoch: usize, loss: f64, predictions: Option<Matrix<'_, T>>) -> bool;
 }
 
-/// Trains a network and returns the loss of each epoch: the sum over its batches, each before its step.
+/// Trains a network for as many epochs as there is room for their `losses`: the sum over the batches, each before its step.
 ///
 /// # Errors
 ///
@@ -55,8 +53,8 @@ pub fn train<T: Element>(
     batches: &mut Batches<'_, T>,
     settings: Settings<T>,
     observer: &mut impl Observer<T>,
-) -> Result<Vec<f64>, Error> {
-    let mut losses = zeros(settings.epochs)?;
+    losses: &mut [f64],
+) -> Result<(), Error> {
     let parameters = network.buffer().as_slice().len();
     let mut trainer = Trainer {
         plan: Plan::new(network, batches.batch_size())?,
@@ -72,8 +70,12 @@ pub fn train<T: Element>(
         settings,
         observer,
     };
-    trainer.run(&mut losses)?;
-    Ok(losses)
+    let result = trainer.run(losses);
+    // A stop may come before the look at parameters that have overflowed: the copy then is the last good state.
+    if result == Err(Error::Stopped) && !trainer.network.is_finite() {
+        trainer.restore();
+    }
+    result
 }
 
 struct Trainer<'a, 'data, T, O> {
@@ -107,6 +109,7 @@ impl<T: Element, O: Observer<T>> Trainer<'_, '_, T, O> {
     fn run(&mut self, losses: &mut [f64]) -> Result<(), Error> {
         let (per_epoch, batch_size) = (self.batches.per_epoch(), self.batches.batch_size());
         for (epoch, loss_of_epoch) in losses.iter_mut().enumerate() {
+            *loss_of_epoch = 0.0;
             for batch in 0..per_epoch {
                 self.poll()?;
                 *loss_of_epoch += self.step(epoch, batch).map_err(|loss| self.go_back(loss))?;
@@ -160,6 +163,7 @@ impl<T: Element, O: Observer<T>> Trainer<'_, '_, T, O> {
             return Error::Diverged { epoch: 0, loss, at_once: true };
         }
         self.restore();
+        let mut epoch = (failed - 1) / per_epoch;
         while self.steps < failed {
             if let Err(stopped) = self.poll() {
                 return stopped;
@@ -172,11 +176,12 @@ impl<T: Element, O: Observer<T>> Trainer<'_, '_, T, O> {
             let (x, y) = self.batches.get(self.steps / per_epoch, self.steps % per_epoch);
             if !(self.network.is_finite() && self.plan.forward_pass(self.network, x, y).is_finite()) {
                 self.restore();
+                epoch = self.steps / per_epoch;
                 break;
             }
             self.snapshot.take(self.steps, self.network);
         }
-        Error::Diverged { epoch: self.steps / per_epoch, loss, at_once: false }
+        Error::Diverged { epoch, loss, at_once: false }
     }
 
     /// Goes back to the copy.

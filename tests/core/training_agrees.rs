@@ -85,8 +85,9 @@ fn check<T: Element>(sizes: &[usize], n_samples: usize, batch_size: usize) {
                 let targets = Matrix::packed(&y, n_samples, n_outputs);
                 let mut batches = Batches::new(rows, targets, batch_size, None).unwrap();
                 let learning_rate = T::from_f64(0.125);
-                let settings = Settings { epochs: 3, learning_rate, gradient };
-                let losses = train(&mut network, &mut batches, settings, &mut Until(9)).unwrap();
+                let settings = Settings { learning_rate, gradient };
+                let mut losses = [0.0; 3];
+                train(&mut network, &mut batches, settings, &mut Until(9), &mut losses).unwrap();
                 for loss in losses {
                     let mut sum = 0.0;
                     for (x, y) in x.chunks(batch_size * sizes[0]).zip(y.chunks(batch_size * n_outputs)) {
@@ -140,8 +141,8 @@ fn diverge<T: Element>(batch_size: usize, good_steps: usize) {
     }
     let mut batches =
         Batches::new(Matrix::packed(&x, n_samples, 2), Matrix::packed(&y, n_samples, 1), batch_size, None).unwrap();
-    let settings = Settings { epochs: 3, learning_rate, gradient: Gradient::Exact };
-    let error = train(&mut network, &mut batches, settings, &mut Until(usize::MAX)).unwrap_err();
+    let settings = Settings { learning_rate, gradient: Gradient::Exact };
+    let error = train(&mut network, &mut batches, settings, &mut Until(usize::MAX), &mut [0.0; 3]).unwrap_err();
     assert_eq!(error, Error::Diverged { epoch: 0, loss: Some(f64::INFINITY), at_once: good_steps == 0 });
     assert_eq!(bits(&parameters_of(&network)), bits(&expected));
 }
@@ -163,8 +164,8 @@ fn a_stopped_training_is_at_a_whole_step() {
         let mut network = Network::new(&[2, 3, 1], Activation::Sigmoid, Level::current().unwrap()).unwrap();
         init::initialize(&mut network, init::Scheme::Normal, 3);
         let mut batches = Batches::new(Matrix::packed(&x, 4, 2), Matrix::packed(&y, 4, 1), 3, Some(8)).unwrap();
-        let settings = Settings { epochs, learning_rate: 0.5, gradient: Gradient::Exact };
-        let result = train(&mut network, &mut batches, settings, &mut Until(until));
+        let settings = Settings { learning_rate: 0.5, gradient: Gradient::Exact };
+        let result = train(&mut network, &mut batches, settings, &mut Until(until), &mut vec![0.0; epochs]);
         (result, bits(&parameters_of(&network)))
     };
     let (stopped, left_behind) = run(100, 17);
