@@ -1005,7 +1005,7 @@ def test_refuse_sees_a_change_a_wrong_name_and_a_wrong_exception():
         refuse(lambda W: None, {"W": W}, ValueError, "W[0]")
 
 
-# Subclasses, and targets that are written back ------------------------------------------------------
+# Subclasses, and targets that are written back ----------------------------------------------------
 
 
 class Liar(np.ndarray):

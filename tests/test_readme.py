@@ -20,3 +20,14 @@ def test_the_example_of_the_readme_prints_what_it_says():
     (printed,) = re.findall(r"prints\n\n```\n(.*?)```", README, flags=re.DOTALL)
     assert run_python(program) == printed
     assert len(program.strip().splitlines()) <= 15
+
+
+def test_the_figures_of_the_readme_are_those_of_the_record():
+    (name,) = set(re.findall(r"benchmarks/records/[\w-]+\.md", README))
+    record = (ROOT / name).read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([\d-]+, \d+) \| (float\d\d) \| (.*) \|$", README, flags=re.MULTILINE)
+    assert len(rows) > 10
+    for net, dtype, figures in rows:
+        (line,) = [line for line in record.splitlines() if f" {net} " in line and dtype in line]
+        for figure in re.findall(r"[\d.]+", figures):
+            assert re.search(rf"(?<![\d.]){re.escape(figure)}(?![\d.])", line), (net, figure)
