@@ -416,6 +416,8 @@ def initialize(
 
 def _seed(seed: int | np.random.Generator | None) -> int | None:
     """Return the number that `seed` stands for."""
+    if seed is None or isinstance(seed, int):
+        return seed  # without loading numpy.random
     if isinstance(seed, np.random.Generator):
         return int(seed.integers(2**64, dtype=np.uint64, endpoint=False))
     return seed

@@ -300,8 +300,14 @@ pub(super) struct Fresh<'py, T> {
 impl<'py, T: Number> Fresh<'py, T> {
     /// Zeros of that shape.
     pub(super) fn new(py: Python<'py>, shape: &[usize]) -> PyResult<Self> {
-        let mut dimensions = [0; MOST_DIMENSIONS];
-        let n_dimensions = shape.len().min(MOST_DIMENSIONS);
+        let (mut matrix, mut more) = ([0; 2], Vec::new());
+        let dimensions = match shape.len() {
+            n @ 0..=2 => &mut matrix[..n],
+            n => {
+                more.resize(n, 0);
+                &mut more[..]
+            }
+        };
         let mut length = 1_usize;
         let too_large = || PyErr::from(Error::OutOfMemory { numbers: usize::MAX });
         for (dimension, &size) in dimensions.iter_mut().zip(shape) {
@@ -315,7 +321,7 @@ impl<'py, T: Number> Fresh<'py, T> {
         // it is told. A null result is an exception (memory, most likely).
         let array = unsafe {
             let descriptor = PY_ARRAY_API.PyArray_DescrFromType(py, T::NPY_TYPE as _);
-            let n_dimensions = i32::try_from(n_dimensions).expect("few dimensions");
+            let n_dimensions = i32::try_from(shape.len()).expect("few dimensions");
             let array = PY_ARRAY_API.PyArray_Zeros(py, n_dimensions, dimensions.as_mut_ptr(), descriptor, 0);
             Bound::from_owned_ptr_or_err(py, array)?
         };
@@ -343,9 +349,6 @@ impl<'py, T: Number> Fresh<'py, T> {
 pub(super) fn load_numpy(py: Python<'_>) -> PyResult<()> {
     Fresh::<f64>::new(py, &[]).map(|_| ())
 }
-
-/// NumPy's own bound.
-const MOST_DIMENSIONS: usize = 64;
 
 /// A new view of the whole array, of the plain class `ndarray`: a subclass cannot have a say in what is done with it.
 fn plain_view<'py>(array: &Bound<'py, PyUntypedArray>) -> PyResult<Bound<'py, PyUntypedArray>> {

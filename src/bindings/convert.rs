@@ -4,25 +4,49 @@
 //! `arrays.rs` looks at each array a second time before its memory is used.
 
 use numpy::PyUntypedArray;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyTuple};
 
 use super::arrays::{Dtype, Name};
 
-/// The items of an argument that must be a list or a tuple.
-pub(super) fn items<'py>(given: &Bound<'py, PyAny>, argument: &str) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    if let Ok(list) = given.cast::<PyList>() {
-        return Ok(list.iter().collect());
+/// The items of an argument that must be a list or a tuple, read one by one.
+pub(super) enum Items<'a, 'py> {
+    List(&'a Bound<'py, PyList>),
+    Tuple(&'a Bound<'py, PyTuple>),
+}
+
+impl<'a, 'py> Items<'a, 'py> {
+    pub(super) fn of(given: &'a Bound<'py, PyAny>, argument: &str) -> PyResult<Self> {
+        if let Ok(list) = given.cast() {
+            return Ok(Self::List(list));
+        }
+        if let Ok(tuple) = given.cast() {
+            return Ok(Self::Tuple(tuple));
+        }
+        Err(PyTypeError::new_err(format!(
+            "{argument} must be a list of arrays, one for each layer, got {}",
+            type_name(given)
+        )))
     }
-    if let Ok(tuple) = given.cast::<PyTuple>() {
-        return Ok(tuple.iter().collect());
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::List(list) => list.len(),
+            Self::Tuple(tuple) => tuple.len(),
+        }
     }
-    Err(PyTypeError::new_err(format!(
-        "{argument} must be a list of arrays, one for each layer, got {}",
-        type_name(given)
-    )))
+
+    /// The item of that name. It may be gone: reading the items before it may have run foreign code.
+    pub(super) fn get(&self, name: Name) -> PyResult<Bound<'py, PyAny>> {
+        let item = name.1.unwrap_or(0);
+        let found = match self {
+            Self::List(list) => list.get_item(item),
+            Self::Tuple(tuple) => tuple.get_item(item),
+        };
+        found.map_err(|_| PyRuntimeError::new_err(format!("{name} has gone while the arguments were being used")))
+    }
 }
 
 /// A fresh or the same array, aligned, C-contiguous and of that type, made by NumPy.

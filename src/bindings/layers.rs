@@ -4,7 +4,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use super::arrays::{Array, Dtype, Name, Number, Target};
-use super::convert::items;
+use super::convert::Items;
 use crate::error::{Error, shape_text};
 use crate::kernels::Matrix;
 
@@ -52,17 +52,18 @@ pub(super) struct Layers<N> {
 impl<'py, N: Numbers<'py>> Layers<N> {
     /// Checks `W` and `B`.
     pub(super) fn take(w: &Bound<'py, PyAny>, b: &Bound<'py, PyAny>) -> PyResult<Self> {
-        let (w, b) = (items(w, "W")?, items(b, "B")?);
-        if w.is_empty() {
+        let (w, b) = (Items::of(w, "W")?, Items::of(b, "B")?);
+        if w.len() == 0 {
             return Err(Error::NoLayers { argument: "W" }.into());
         }
         if w.len() != b.len() {
             return Err(Error::Lengths { left: ("W", w.len()), right: ("B", b.len()) }.into());
         }
         let mut layers = Self { weights: Vec::with_capacity(w.len()), biases: Vec::with_capacity(w.len()) };
-        for (i, (w, b)) in w.iter().zip(&b).enumerate() {
+        let n_layers = w.len();
+        for i in 0..n_layers {
             let (w_name, b_name) = (Name("W", Some(i)), Name("B", Some(i)));
-            let (weights, biases) = (N::take(w, w_name)?, N::take(b, b_name)?);
+            let (weights, biases) = (N::take(&w.get(w_name)?, w_name)?, N::take(&b.get(b_name)?, b_name)?);
             layers.check_weights(w_name, weights.shape())?;
             check_biases(b_name, biases.shape(), weights.shape()[1])?;
             let first = layers.weights.first().unwrap_or(&weights).dtype();

@@ -7,7 +7,7 @@ use pyo3::types::PyList;
 
 use super::arrays::{Array, Dtype, Fresh, Name, Number, Target};
 use super::boundary::{guarded, run_detached};
-use super::convert::items;
+use super::convert::Items;
 use super::layers::{Layers, Targets, check_dtype, shape_error};
 use super::options::{learning_rate, named};
 use super::overlap::check_overlap;
@@ -167,15 +167,15 @@ fn read_list<'py>(
     (n_layers, n_samples): (usize, usize),
     width: &dyn Fn(usize) -> usize,
 ) -> PyResult<Vec<Array<'py>>> {
-    let list = items(list, list_name)?;
+    let list = Items::of(list, list_name)?;
     if list.len() != n_layers {
         let (left, right) = (("W", n_layers), (list_name, list.len()));
         return Err(Error::Lengths { left, right }.into());
     }
     let mut arrays = Vec::with_capacity(n_layers);
-    for (i, given) in list.iter().enumerate() {
+    for i in 0..n_layers {
         let name = Name(list_name, Some(i));
-        let array = Array::read(given, name)?;
+        let array = Array::read(&list.get(name)?, name)?;
         if *array.shape() != [n_samples, width(i)] {
             let expected = format!("({n_samples}, {}), as forward_pass returned it", width(i));
             return Err(shape_error(name, array.shape(), &expected));
