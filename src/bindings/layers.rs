@@ -59,8 +59,8 @@ impl<'py, N: Numbers<'py>> Layers<N> {
         if w.len() != b.len() {
             return Err(Error::Lengths { left: ("W", w.len()), right: ("B", b.len()) }.into());
         }
-        let mut layers = Self { weights: Vec::with_capacity(w.len()), biases: Vec::with_capacity(w.len()) };
         let n_layers = w.len();
+        let mut layers = Self { weights: Vec::with_capacity(n_layers), biases: Vec::with_capacity(n_layers) };
         for i in 0..n_layers {
             let (w_name, b_name) = (Name("W", Some(i)), Name("B", Some(i)));
             let (weights, biases) = (N::take(&w.get(w_name)?, w_name)?, N::take(&b.get(b_name)?, b_name)?);

@@ -117,12 +117,8 @@ fn run<'py, T: Number>(
         log: options.log.clone().unbind(),
         failure: None,
     };
-    let operations = layers
-        .n_parameters()
-        .saturating_mul(6)
-        .saturating_mul(x.rows())
-        .saturating_mul(options.epochs)
-        .saturating_add(batches.per_epoch().saturating_mul(options.epochs).saturating_mul(500));
+    let steps = batches.per_epoch().saturating_mul(options.epochs);
+    let operations = training::work_per_step(layers.n_parameters(), options.batch_size).saturating_mul(steps);
     let outcome =
         run_detached(py, operations, || training::train(&mut network, &mut batches, settings, &mut reporter, losses));
     let failure = outcome.err().map(|error| reporter.failure.take().unwrap_or_else(|| error.into()));
@@ -235,10 +231,8 @@ fn draw<'py, T: Number>(
     seed: u64,
 ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
     let mut network = Network::<T>::new(sizes, Activation::Sigmoid, Level::current()?)?;
-    let operations = (0..network.layers().len())
-        .map(|layer| network.parameters(layer).0.rows().saturating_mul(network.parameters(layer).1.len()))
-        .fold(0_usize, usize::saturating_add)
-        .saturating_mul(WORK_PER_DRAW);
+    let numbers = network.layers().iter().map(|layer| layer.n_inputs().saturating_mul(layer.n_outputs()));
+    let operations = numbers.fold(0, usize::saturating_add).saturating_mul(WORK_PER_DRAW);
     run_detached(py, operations, || init::initialize(&mut network, scheme, seed));
     let (w, b) = (PyList::empty(py), PyList::empty(py));
     for layer in 0..network.layers().len() {

@@ -132,11 +132,11 @@ impl Level {
         match self.0 {
             // SAFETY: portable registers need no instructions beyond the target's own.
             Instructions::Portable => unsafe { T::Portable::enter(kernel) },
+            #[cfg(target_arch = "x86_64")]
             // SAFETY: a `Level` of AVX2 exists only where `available` has found AVX2 and FMA.
-            #[cfg(target_arch = "x86_64")]
             Instructions::Avx2 => unsafe { T::Avx2::enter(kernel) },
-            // SAFETY: a `Level` of AVX-512 exists only where `available` has found all five features and AVX2, FMA.
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Level` of AVX-512 exists only where `available` has found all five features and AVX2, FMA.
             Instructions::Avx512 => unsafe { T::Avx512::enter(kernel) },
         }
     }

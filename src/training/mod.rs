@@ -6,4 +6,6 @@ mod trainer;
 
 pub use batches::Batches;
 pub use plan::{Gradient, Plan};
+#[cfg(feature = "python")] // the bindings decide by it whether to release the GIL
+pub(crate) use trainer::work_per_step;
 pub use trainer::{Observer, Settings, train};

@@ -1,7 +1,7 @@
 //! `Plan`: the memory of one training step, laid out once, and the step itself, forward beside backward.
 //!
-//! For every layer it keeps the activations and the deltas of a batch (B, stride); nothing is allocated afterwards. A
-//! step allocates nothing, and its results are those of the notebook's functions, bit for bit.
+//! For every layer it keeps the activations and the deltas of a batch (B, stride); a step allocates nothing, and its
+//! results are those of the notebook's functions, bit for bit.
 
 use crate::error::Error;
 use crate::kernels::online::{Place, Places};
@@ -91,16 +91,13 @@ impl<T: Element> Plan<T> {
             return online.forward_pass(network.activation(), sample, parameters, activations);
         }
         let parameters = network.buffer().as_slice();
-        let mut n_inputs = x.columns();
-        let mut stride = x.stride();
         for (i, layer) in network.layers().iter().enumerate() {
             let (before, out) = activations.split_at_mut(self.starts[i]);
-            let input = match i {
-                0 => x,
-                _ => Matrix::new(&before[self.starts[i - 1]..], x.rows(), n_inputs, stride),
+            let input = match i.checked_sub(1) {
+                None => x,
+                Some(i) => outputs_of(&network.layers()[i], &before[self.starts[i]..], x.rows()),
             };
             layer.forward_pass(network.level(), network.activation(), parameters, input, out);
-            (n_inputs, stride) = (layer.n_outputs(), layer.stride());
         }
         let predictions = self.predictions(network, x.rows());
         loss::half_squared_error(network.level(), predictions, targets)
@@ -114,9 +111,7 @@ impl<T: Element> Plan<T> {
 
     /// One layer's activations (B, O).
     fn activations_of(&self, network: &Network<T>, layer: usize, n_samples: usize) -> Matrix<'_, T> {
-        let rows = &self.activations.as_slice()[self.starts[layer]..];
-        let layer = &network.layers()[layer];
-        Matrix::new(rows, n_samples, layer.n_outputs(), layer.stride())
+        outputs_of(&network.layers()[layer], &self.activations.as_slice()[self.starts[layer]..], n_samples)
     }
 
     /// Goes back through the network and takes one step of gradient descent.
@@ -158,12 +153,7 @@ impl<T: Element> Plan<T> {
     fn output_deltas(&mut self, network: &Network<T>, targets: Matrix<'_, T>) {
         let i = network.layers().len() - 1;
         let layer = &network.layers()[i];
-        let predictions = Matrix::new(
-            &self.activations.as_slice()[self.starts[i]..],
-            targets.rows(),
-            layer.n_outputs(),
-            layer.stride(),
-        );
+        let predictions = outputs_of(layer, &self.activations.as_slice()[self.starts[i]..], targets.rows());
         let slope = Slope::Of(network.activation(), predictions);
         let out = &mut self.deltas.as_mut_slice()[self.starts[i]..];
         let out = MatrixMut::new(out, targets.rows(), layer.n_outputs(), layer.stride());
@@ -173,12 +163,8 @@ impl<T: Element> Plan<T> {
     /// From the deltas of layer `i` to those of the layer before; the first layer has none before it.
     fn input_gradient(&mut self, network: &Network<T>, i: usize, n_samples: usize) {
         let Some(before) = i.checked_sub(1) else { return };
-        let activations = Matrix::new(
-            &self.activations.as_slice()[self.starts[before]..],
-            n_samples,
-            network.layers()[before].n_outputs(),
-            network.layers()[before].stride(),
-        );
+        let rows = &self.activations.as_slice()[self.starts[before]..];
+        let activations = outputs_of(&network.layers()[before], rows, n_samples);
         let slope = Slope::Of(network.activation(), activations);
         let (out, deltas) = self.deltas.as_mut_slice().split_at_mut(self.starts[i]);
         let out =
@@ -198,4 +184,9 @@ impl<T: Element> Plan<T> {
         let (layers, parameters) = network.layers_and_buffer();
         layers[i].update(level, parameters.as_mut_slice(), learning_rate, input, deltas);
     }
+}
+
+/// The outputs (B, O) of a layer without their padding, from where its rows begin.
+fn outputs_of<'a, T>(layer: &Dense, rows: &'a [T], n_samples: usize) -> Matrix<'a, T> {
+    Matrix::new(rows, n_samples, layer.n_outputs(), layer.stride())
 }

@@ -19,6 +19,11 @@ const WORK_PER_POLL: usize = 4_000_000;
 /// What a step costs beside its arithmetic, in floating-point operations.
 const WORK_PER_STEP: usize = 500;
 
+/// About what a step costs, in floating-point operations.
+pub(crate) fn work_per_step(n_parameters: usize, batch_size: usize) -> usize {
+    n_parameters.saturating_mul(batch_size).saturating_mul(6).saturating_add(WORK_PER_STEP)
+}
+
 /// How to train.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings<T> {
@@ -60,10 +65,7 @@ pub fn train<T: Element>(
         plan: Plan::new(network, batches.batch_size())?,
         snapshot: Snapshot { steps: 0, parameters: zeros(parameters)? },
         steps: 0,
-        work_per_step: 6_usize
-            .saturating_mul(parameters)
-            .saturating_mul(batches.batch_size())
-            .saturating_add(WORK_PER_STEP),
+        work_per_step: work_per_step(parameters, batches.batch_size()),
         work: 0,
         network,
         batches,
