@@ -10,7 +10,7 @@
 //! flushed as well. A NaN stays one, except in the derivative of relu, where `NaN > 0` is false.
 
 use super::exp;
-use super::vector::{Element, Vector};
+use super::vector::{Arithmetic, Element};
 
 /// The choice of an activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub(super) trait Derivative {
     /// # Safety
     ///
     /// The CPU has the instructions of `V`.
-    unsafe fn derivative<V: Vector>(stored: V) -> V;
+    unsafe fn derivative<V: Arithmetic>(stored: V) -> V;
 }
 
 /// An activation's function, whose `Derivative` takes its results.
@@ -68,7 +68,7 @@ pub(super) trait Function: Derivative {
     /// # Safety
     ///
     /// The CPU has the instructions of `V`.
-    unsafe fn function<V: Vector>(z: V) -> V;
+    unsafe fn function<V: Arithmetic>(z: V) -> V;
 }
 
 /// `Activation::Sigmoid`
@@ -82,7 +82,7 @@ pub(super) struct Stored;
 
 impl Function for Sigmoid {
     #[inline(always)]
-    unsafe fn function<V: Vector>(z: V) -> V {
+    unsafe fn function<V: Arithmetic>(z: V) -> V {
         // SAFETY: the caller runs on a CPU of V's level.
         unsafe { exp::sigmoid(z).flush_subnormal() }
     }
@@ -90,7 +90,7 @@ impl Function for Sigmoid {
 
 impl Derivative for Sigmoid {
     #[inline(always)]
-    unsafe fn derivative<V: Vector>(a: V) -> V {
+    unsafe fn derivative<V: Arithmetic>(a: V) -> V {
         // SAFETY: the caller runs on a CPU of V's level.
         unsafe { a.mul(V::splat(V::Element::ONE).sub(a)).flush_subnormal() }
     }
@@ -98,7 +98,7 @@ impl Derivative for Sigmoid {
 
 impl Function for Tanh {
     #[inline(always)]
-    unsafe fn function<V: Vector>(z: V) -> V {
+    unsafe fn function<V: Arithmetic>(z: V) -> V {
         // SAFETY: the caller runs on a CPU of V's level.
         unsafe { exp::tanh(z).flush_subnormal() }
     }
@@ -106,7 +106,7 @@ impl Function for Tanh {
 
 impl Derivative for Tanh {
     #[inline(always)]
-    unsafe fn derivative<V: Vector>(a: V) -> V {
+    unsafe fn derivative<V: Arithmetic>(a: V) -> V {
         // SAFETY: the caller runs on a CPU of V's level.
         unsafe { a.neg_mul_add(a, V::splat(V::Element::ONE)).flush_subnormal() }
     }
@@ -114,7 +114,7 @@ impl Derivative for Tanh {
 
 impl Function for Relu {
     #[inline(always)]
-    unsafe fn function<V: Vector>(z: V) -> V {
+    unsafe fn function<V: Arithmetic>(z: V) -> V {
         // SAFETY: the caller runs on a CPU of V's level.
         unsafe {
             // What is below the smallest normal number is below or at zero, or to be flushed; NaN is not below it.
@@ -125,7 +125,7 @@ impl Function for Relu {
 
 impl Derivative for Relu {
     #[inline(always)]
-    unsafe fn derivative<V: Vector>(a: V) -> V {
+    unsafe fn derivative<V: Arithmetic>(a: V) -> V {
         // SAFETY: the caller runs on a CPU of V's level.
         unsafe {
             let (zero, one) = (V::splat(V::Element::ZERO), V::splat(V::Element::ONE));
@@ -136,7 +136,7 @@ impl Derivative for Relu {
 
 impl Derivative for Stored {
     #[inline(always)]
-    unsafe fn derivative<V: Vector>(derivative: V) -> V {
+    unsafe fn derivative<V: Arithmetic>(derivative: V) -> V {
         derivative
     }
 }

@@ -19,7 +19,7 @@ mod x86 {
     use std::arch::x86_64::*;
 
     use crate::kernels::level::Kernel;
-    use crate::kernels::vector::{Vector, one_instruction_each};
+    use crate::kernels::vector::{Arithmetic, Vector, one_instruction_each};
 
     /// Runs a kernel with AVX2 and FMA enabled in everything that is inlined into it.
     ///
@@ -45,16 +45,10 @@ mod x86 {
     static MASK_32: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
     static MASK_64: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
 
-    impl Vector for F32x8 {
+    impl Arithmetic for F32x8 {
         type Element = f32;
         const LANES: usize = 8;
-        const MR: usize = 6;
-
-        #[inline(always)]
-        unsafe fn enter<K: Kernel<f32>>(kernel: K) -> K::Output {
-            // SAFETY: the CPU has the features (contract of `Vector`).
-            unsafe { enter::<Self, K>(kernel) }
-        }
+        const PANEL: usize = 2 * Self::LANES;
 
         one_instruction_each!(f32: _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps,
             _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_div_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_min_ps);
@@ -94,29 +88,39 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn select_less(self, other: Self, yes: Self, no: Self) -> Self {
-            // SAFETY: the CPU has AVX (contract of `Vector`).
+            // SAFETY: the CPU has AVX (contract of `Arithmetic`).
             unsafe {
                 let less = _mm256_cmp_ps::<_CMP_LT_OQ>(self.0, other.0);
-                Self(_mm256_blendv_ps(no.0, yes.0, less))
+                Self(_mm256_or_ps(_mm256_and_ps(less, yes.0), _mm256_andnot_ps(less, no.0)))
             }
         }
 
         #[inline(always)]
         unsafe fn abs(self) -> Self {
-            // SAFETY: the CPU has AVX (contract of `Vector`).
+            // SAFETY: the CPU has AVX (contract of `Arithmetic`).
             Self(unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), self.0) })
         }
 
         #[inline(always)]
         unsafe fn with_sign_of(self, other: Self) -> Self {
-            // SAFETY: the CPU has AVX (contract of `Vector`).
+            // SAFETY: the CPU has AVX (contract of `Arithmetic`).
             Self(unsafe { _mm256_or_ps(self.0, _mm256_and_ps(_mm256_set1_ps(-0.0), other.0)) })
         }
 
         #[inline(always)]
         unsafe fn shift_into_exponent(self) -> Self {
-            // SAFETY: the CPU has AVX2 (contract of `Vector`).
+            // SAFETY: the CPU has AVX2 (contract of `Arithmetic`).
             unsafe { Self(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(self.0)))) }
+        }
+    }
+
+    impl Vector for F32x8 {
+        const MR: usize = 6;
+
+        #[inline(always)]
+        unsafe fn enter<K: Kernel<f32>>(kernel: K) -> K::Output {
+            // SAFETY: the CPU has the features (contract of `Arithmetic`).
+            unsafe { enter::<Self, K>(kernel) }
         }
 
         /// Eight rows are interleaved in pairs, then in fours, then their halves are exchanged.
@@ -155,16 +159,10 @@ mod x86 {
         }
     }
 
-    impl Vector for F64x4 {
+    impl Arithmetic for F64x4 {
         type Element = f64;
         const LANES: usize = 4;
-        const MR: usize = 6;
-
-        #[inline(always)]
-        unsafe fn enter<K: Kernel<f64>>(kernel: K) -> K::Output {
-            // SAFETY: the CPU has the features (contract of `Vector`).
-            unsafe { enter::<Self, K>(kernel) }
-        }
+        const PANEL: usize = 2 * Self::LANES;
 
         one_instruction_each!(f64: _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd,
             _mm256_add_pd, _mm256_sub_pd, _mm256_mul_pd, _mm256_div_pd, _mm256_fmadd_pd, _mm256_fnmadd_pd, _mm256_min_pd);
@@ -199,29 +197,39 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn select_less(self, other: Self, yes: Self, no: Self) -> Self {
-            // SAFETY: the CPU has AVX (contract of `Vector`).
+            // SAFETY: the CPU has AVX (contract of `Arithmetic`).
             unsafe {
                 let less = _mm256_cmp_pd::<_CMP_LT_OQ>(self.0, other.0);
-                Self(_mm256_blendv_pd(no.0, yes.0, less))
+                Self(_mm256_or_pd(_mm256_and_pd(less, yes.0), _mm256_andnot_pd(less, no.0)))
             }
         }
 
         #[inline(always)]
         unsafe fn abs(self) -> Self {
-            // SAFETY: the CPU has AVX (contract of `Vector`).
+            // SAFETY: the CPU has AVX (contract of `Arithmetic`).
             Self(unsafe { _mm256_andnot_pd(_mm256_set1_pd(-0.0), self.0) })
         }
 
         #[inline(always)]
         unsafe fn with_sign_of(self, other: Self) -> Self {
-            // SAFETY: the CPU has AVX (contract of `Vector`).
+            // SAFETY: the CPU has AVX (contract of `Arithmetic`).
             Self(unsafe { _mm256_or_pd(self.0, _mm256_and_pd(_mm256_set1_pd(-0.0), other.0)) })
         }
 
         #[inline(always)]
         unsafe fn shift_into_exponent(self) -> Self {
-            // SAFETY: the CPU has AVX2 (contract of `Vector`).
+            // SAFETY: the CPU has AVX2 (contract of `Arithmetic`).
             unsafe { Self(_mm256_castsi256_pd(_mm256_slli_epi64::<52>(_mm256_castpd_si256(self.0)))) }
+        }
+    }
+
+    impl Vector for F64x4 {
+        const MR: usize = 6;
+
+        #[inline(always)]
+        unsafe fn enter<K: Kernel<f64>>(kernel: K) -> K::Output {
+            // SAFETY: the CPU has the features (contract of `Arithmetic`).
+            unsafe { enter::<Self, K>(kernel) }
         }
 
         /// Four rows are interleaved in pairs, then their halves are exchanged.

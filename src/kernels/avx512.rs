@@ -15,7 +15,7 @@ mod x86 {
 
     use crate::kernels::avx2::{F32x8, F64x4};
     use crate::kernels::level::Kernel;
-    use crate::kernels::vector::{Vector, one_instruction_each};
+    use crate::kernels::vector::{Arithmetic, Vector, one_instruction_each};
 
     /// Runs a kernel with AVX-512 (F, BW, DQ, VL), AVX2 and FMA enabled in everything that is inlined into it.
     ///
@@ -37,16 +37,10 @@ mod x86 {
     #[derive(Clone, Copy, Debug)]
     pub struct F64x8(__m512d);
 
-    impl Vector for F32x16 {
+    impl Arithmetic for F32x16 {
         type Element = f32;
         const LANES: usize = 16;
-        const MR: usize = 12;
-
-        #[inline(always)]
-        unsafe fn enter<K: Kernel<f32>>(kernel: K) -> K::Output {
-            // SAFETY: the CPU has the features (contract of `Vector`).
-            unsafe { enter::<Self, K>(kernel) }
-        }
+        const PANEL: usize = 2 * Self::LANES;
 
         one_instruction_each!(f32: _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps,
             _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_div_ps, _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_min_ps);
@@ -67,7 +61,7 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn select_less(self, other: Self, yes: Self, no: Self) -> Self {
-            // SAFETY: the CPU has AVX-512 (contract of `Vector`).
+            // SAFETY: the CPU has AVX-512 (contract of `Arithmetic`).
             unsafe {
                 let less = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, other.0);
                 Self(_mm512_mask_blend_ps(less, no.0, yes.0))
@@ -76,20 +70,30 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn abs(self) -> Self {
-            // SAFETY: the CPU has AVX-512 (contract of `Vector`).
+            // SAFETY: the CPU has AVX-512 (contract of `Arithmetic`).
             Self(unsafe { _mm512_abs_ps(self.0) })
         }
 
         #[inline(always)]
         unsafe fn with_sign_of(self, other: Self) -> Self {
-            // SAFETY: the CPU has AVX-512 (contract of `Vector`).
+            // SAFETY: the CPU has AVX-512 (contract of `Arithmetic`).
             Self(unsafe { _mm512_or_ps(self.0, _mm512_and_ps(_mm512_set1_ps(-0.0), other.0)) })
         }
 
         #[inline(always)]
         unsafe fn shift_into_exponent(self) -> Self {
-            // SAFETY: the CPU has AVX-512 (contract of `Vector`).
+            // SAFETY: the CPU has AVX-512 (contract of `Arithmetic`).
             unsafe { Self(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(self.0)))) }
+        }
+    }
+
+    impl Vector for F32x16 {
+        const MR: usize = 12;
+
+        #[inline(always)]
+        unsafe fn enter<K: Kernel<f32>>(kernel: K) -> K::Output {
+            // SAFETY: the CPU has the features (contract of `Arithmetic`).
+            unsafe { enter::<Self, K>(kernel) }
         }
 
         #[inline(always)]
@@ -99,16 +103,10 @@ mod x86 {
         }
     }
 
-    impl Vector for F64x8 {
+    impl Arithmetic for F64x8 {
         type Element = f64;
         const LANES: usize = 8;
-        const MR: usize = 12;
-
-        #[inline(always)]
-        unsafe fn enter<K: Kernel<f64>>(kernel: K) -> K::Output {
-            // SAFETY: the CPU has the features (contract of `Vector`).
-            unsafe { enter::<Self, K>(kernel) }
-        }
+        const PANEL: usize = 2 * Self::LANES;
 
         one_instruction_each!(f64: _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd,
             _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd, _mm512_div_pd, _mm512_fmadd_pd, _mm512_fnmadd_pd, _mm512_min_pd);
@@ -129,7 +127,7 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn select_less(self, other: Self, yes: Self, no: Self) -> Self {
-            // SAFETY: the CPU has AVX-512 (contract of `Vector`).
+            // SAFETY: the CPU has AVX-512 (contract of `Arithmetic`).
             unsafe {
                 let less = _mm512_cmp_pd_mask::<_CMP_LT_OQ>(self.0, other.0);
                 Self(_mm512_mask_blend_pd(less, no.0, yes.0))
@@ -138,20 +136,30 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn abs(self) -> Self {
-            // SAFETY: the CPU has AVX-512 (contract of `Vector`).
+            // SAFETY: the CPU has AVX-512 (contract of `Arithmetic`).
             Self(unsafe { _mm512_abs_pd(self.0) })
         }
 
         #[inline(always)]
         unsafe fn with_sign_of(self, other: Self) -> Self {
-            // SAFETY: the CPU has AVX-512 (contract of `Vector`).
+            // SAFETY: the CPU has AVX-512 (contract of `Arithmetic`).
             Self(unsafe { _mm512_or_pd(self.0, _mm512_and_pd(_mm512_set1_pd(-0.0), other.0)) })
         }
 
         #[inline(always)]
         unsafe fn shift_into_exponent(self) -> Self {
-            // SAFETY: the CPU has AVX-512 (contract of `Vector`).
+            // SAFETY: the CPU has AVX-512 (contract of `Arithmetic`).
             unsafe { Self(_mm512_castsi512_pd(_mm512_slli_epi64::<52>(_mm512_castpd_si512(self.0)))) }
+        }
+    }
+
+    impl Vector for F64x8 {
+        const MR: usize = 12;
+
+        #[inline(always)]
+        unsafe fn enter<K: Kernel<f64>>(kernel: K) -> K::Output {
+            // SAFETY: the CPU has the features (contract of `Arithmetic`).
+            unsafe { enter::<Self, K>(kernel) }
         }
 
         #[inline(always)]

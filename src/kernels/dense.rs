@@ -10,13 +10,14 @@
 //! Each Σ is one chain of fused multiply-adds in ascending order; gradients exist in registers only and are updated
 //! into the parameters by one more fused multiply-add.
 
-use std::mem::MaybeUninit;
+use std::marker::PhantomData;
 
 use super::activation::{Activation, Derivative, Function, with_activation};
 use super::level::{Kernel, Level};
 use super::matrix::{Matrix, MatrixMut};
-use super::tile::{Left, Right, Tile, multiply};
-use super::vector::{Element, Vector};
+use super::micro_kernel::Left;
+use super::product::{self, Finish, Kind, Operand, Product, Rows, multiply};
+use super::vector::{Arithmetic, Element, Vector};
 
 /// What the derivative at a layer's output is taken from.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +64,7 @@ pub fn forward<'a, T: Element>(
     (weights, biases): (Matrix<'_, T>, &[T]), // (I, O), (O)
     mut activations: MatrixMut<'a, T>,        // (B, O)
     derivatives: Option<MatrixMut<'_, T>>,    // (B, O)
+    workspace: &mut [T],
 ) -> Matrix<'a, T> {
     assert_eq!(x.columns(), weights.rows(), "columns of x, rows of weights");
     assert_eq!(weights.columns(), biases.len(), "columns of weights, biases");
@@ -72,7 +74,7 @@ pub fn forward<'a, T: Element>(
         assert_eq!((derivatives.rows(), derivatives.columns()), size, "size of the derivatives");
     }
     let out = activations.reborrow();
-    level.run(Forward { activation, x, weights, biases, activations: out, derivatives });
+    level.run(Forward { activation, x, weights, biases, activations: out, derivatives, workspace });
     activations.into_matrix()
 }
 
@@ -83,6 +85,7 @@ struct Forward<'a, T> {
     biases: &'a [T],
     activations: MatrixMut<'a, T>,
     derivatives: Option<MatrixMut<'a, T>>,
+    workspace: &'a mut [T],
 }
 
 impl<T: Element> Kernel<T> for Forward<'_, T> {
@@ -90,79 +93,71 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
-        let size = (self.x.rows(), self.weights.columns(), self.x.columns());
-        let left = Left { start: self.x.as_ptr(), row: self.x.stride(), step: 1 };
-        let right = Right { start: self.weights.as_ptr(), stride: self.weights.stride() };
-        let Self { activation, biases, mut activations, derivatives, .. } = self;
-        let biases = biases.as_ptr();
-        let (out, stride) = (activations.as_mut_ptr(), activations.stride());
+        let Self { activation, x, weights, biases, mut activations, derivatives, workspace } = self;
+        let out = Rows::contiguous::<V>(activations.as_mut_ptr(), activations.stride());
+        let product = Product {
+            rows: x.rows(),
+            columns: weights.columns(),
+            depth: x.columns(),
+            left: Left { start: x.as_ptr(), row: x.stride(), step: 1 },
+            right: Operand::Rows(Rows::contiguous::<V>(weights.as_ptr(), weights.stride())),
+            start: Some(Rows::contiguous::<V>(biases.as_ptr(), 0)),
+            rest: Some(out),
+        };
         // SAFETY: `forward` has checked that all sizes agree, `Matrix` that its slice holds them.
         unsafe {
             with_activation!(activation, F => match derivatives {
-                None => multiply::<V, _>(size, left, right, &Activate::<T, F> {
-                    biases, out, stride, function: std::marker::PhantomData,
-                }),
+                None => multiply::<V, _>(&product, &Activate::<T, F> { out, function: PhantomData }, workspace),
                 Some(mut derivatives) => {
-                    let (slopes, slope_stride) = (derivatives.as_mut_ptr(), derivatives.stride());
-                    multiply::<V, _>(size, left, right, &ActivateAndDerive::<T, F> {
-                        activate: Activate { biases, out, stride, function: std::marker::PhantomData },
-                        slopes,
-                        slope_stride,
-                    });
+                    let slopes = Rows::contiguous::<V>(derivatives.as_mut_ptr(), derivatives.stride());
+                    let finish = ActivateAndDerive { activate: Activate::<T, F> { out, function: PhantomData }, slopes };
+                    multiply::<V, _>(&product, &finish, workspace);
                 }
             });
         }
     }
 }
 
-/// Forward tile: a bias starts the chain, the activation finishes it.
+/// The activation finishes a chain.
 struct Activate<T, F> {
-    biases: *const T,
-    out: *mut T,
-    stride: usize,
-    function: std::marker::PhantomData<F>,
+    out: Rows<*mut T>,
+    function: PhantomData<F>,
 }
 
-impl<T: Element, F: Function> Tile<T> for Activate<T, F> {
+impl<T: Element, F: Function> Finish<T> for Activate<T, F> {
     #[inline(always)]
-    unsafe fn start<V: Vector<Element = T>, const WHOLE: bool>(&self, _row: usize, column: usize, n: usize) -> V {
-        // SAFETY: `column..column + n` are columns of the product, and so are biases.
-        unsafe { V::load_some::<WHOLE>(self.biases.add(column), n) }
-    }
-
-    #[inline(always)]
-    unsafe fn finish<V: Vector<Element = T>, const WHOLE: bool>(&self, chains: V, row: usize, column: usize, n: usize) {
+    unsafe fn finish<V: Arithmetic<Element = T>, const WHOLE: bool>(
+        &self,
+        chains: V,
+        row: usize,
+        column: usize,
+        n: usize,
+    ) {
         // SAFETY: the outputs lie inside the product, whose size `out` has.
-        unsafe {
-            let place = self.out.add(row * self.stride + column);
-            F::function(chains).store_some::<WHOLE>(place, n);
-        }
+        unsafe { F::function(chains).store_some::<WHOLE>(self.out.at::<V>(row, column), n) };
     }
 }
 
-/// Forward tile of the notebook tier, which keeps the derivative too.
+/// In the notebook tier, which keeps the derivative too.
 struct ActivateAndDerive<T, F> {
     activate: Activate<T, F>,
-    slopes: *mut T,
-    slope_stride: usize,
+    slopes: Rows<*mut T>,
 }
 
-impl<T: Element, F: Function> Tile<T> for ActivateAndDerive<T, F> {
+impl<T: Element, F: Function> Finish<T> for ActivateAndDerive<T, F> {
     #[inline(always)]
-    unsafe fn start<V: Vector<Element = T>, const WHOLE: bool>(&self, row: usize, column: usize, n: usize) -> V {
-        // SAFETY: the same contract.
-        unsafe { self.activate.start::<V, WHOLE>(row, column, n) }
-    }
-
-    #[inline(always)]
-    unsafe fn finish<V: Vector<Element = T>, const WHOLE: bool>(&self, chains: V, row: usize, column: usize, n: usize) {
+    unsafe fn finish<V: Arithmetic<Element = T>, const WHOLE: bool>(
+        &self,
+        chains: V,
+        row: usize,
+        column: usize,
+        n: usize,
+    ) {
         // SAFETY: the outputs lie inside the product, whose size `out` and `slopes` have.
         unsafe {
             let activations = F::function(chains);
-            let place = self.activate.out.add(row * self.activate.stride + column);
-            activations.store_some::<WHOLE>(place, n);
-            let place = self.slopes.add(row * self.slope_stride + column);
-            F::derivative(activations).store_some::<WHOLE>(place, n);
+            activations.store_some::<WHOLE>(self.activate.out.at::<V>(row, column), n);
+            F::derivative(activations).store_some::<WHOLE>(self.slopes.at::<V>(row, column), n);
         }
     }
 }
@@ -178,15 +173,13 @@ pub fn input_gradient<T: Element>(
     weights: Matrix<'_, T>, // (I, O)
     slope: Slope<'_, T>,    // (B, I)
     out: MatrixMut<'_, T>,  // (B, I)
+    workspace: &mut [T],
 ) {
     assert_eq!(deltas.columns(), weights.columns(), "columns of deltas, of weights");
     let size = (deltas.rows(), weights.rows());
     assert_eq!((slope.matrix().rows(), slope.matrix().columns()), size, "size of the derivatives");
     assert_eq!((out.rows(), out.columns()), size, "size of the result");
-    if deltas.rows() == 0 {
-        return;
-    }
-    level.run(InputGradient { deltas, weights, slope, out });
+    level.run(InputGradient { deltas, weights, slope, out, workspace });
 }
 
 struct InputGradient<'a, T> {
@@ -194,154 +187,56 @@ struct InputGradient<'a, T> {
     weights: Matrix<'a, T>,
     slope: Slope<'a, T>,
     out: MatrixMut<'a, T>,
+    workspace: &'a mut [T],
 }
-
-/// The lanes of this product run along the *inputs*, along which the weights are not contiguous: a panel of them is
-/// transposed onto the stack, so many outputs (`DEPTH`) at a time that it stays in the L1 cache (16 KiB at avx2). Between
-/// blocks of depth the chains rest in the result, unrounded as they are.
-const DEPTH: usize = 256;
-/// The widest panel is two registers of 64 bytes.
-const PANEL_BYTES: usize = DEPTH * 128;
 
 impl<T: Element> Kernel<T> for InputGradient<'_, T> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
-        let Self { deltas, weights, slope, mut out } = self;
-        let (rows, depth) = (deltas.rows(), deltas.columns());
-        let stored = slope.matrix();
-        let mut panel = Panel([MaybeUninit::<u8>::uninit(); PANEL_BYTES]);
-        let panel: *mut T = panel.0.as_mut_ptr().cast();
-        let mut column = 0;
-        while column < weights.rows() {
-            let columns = (2 * V::LANES).min(weights.rows() - column);
-            let width = columns.next_multiple_of(V::LANES);
-            let mut done = 0;
-            // A depth of zero still has its sums, which are zero.
-            loop {
-                let step = DEPTH.min(depth - done);
-                // SAFETY: the entry has checked that all sizes agree; `column..column + columns` are rows of the
-                // weights and columns of `out` and of the derivatives; `done..done + step` are columns of the deltas
-                // and of the weights. The panel holds DEPTH rows of two registers of at most 64 bytes.
-                unsafe {
-                    let block = weights.as_ptr().add(column * weights.stride() + done);
-                    transpose_panel::<V>(block, weights.stride(), (columns, step), panel, width);
-                    let left = Left { start: deltas.as_ptr().add(done), row: deltas.stride(), step: 1 };
-                    let right = Right { start: panel.cast_const(), stride: width };
-                    let size = (rows, columns, step);
-                    let rest = Rest { first: done == 0, out: out.as_mut_ptr().add(column), stride: out.stride() };
-                    if done + step < depth {
-                        multiply::<V, _>(size, left, right, &rest);
-                    } else {
-                        let stored_start = stored.as_ptr().add(column);
-                        with_slope!(slope, D => multiply::<V, _>(size, left, right, &Derive::<T, D> {
-                            rest,
-                            stored: stored_start,
-                            stored_stride: stored.stride(),
-                            derivative: std::marker::PhantomData,
-                        }));
-                    }
-                }
-                done += step;
-                if done == depth {
-                    break;
-                }
-            }
-            column += columns;
-        }
-    }
-}
-
-/// Stack space for a panel, aligned to a cache line.
-#[repr(align(64))]
-struct Panel([MaybeUninit<u8>; PANEL_BYTES]);
-
-/// Transposes `rows` × `columns` numbers into rows of `width`, of which those beyond `rows` become zero.
-///
-/// # Safety
-///
-/// `from` is readable for the block at its stride, `to` writable for `columns` rows of `width` (one or two registers of `V`),
-/// and the CPU has the instructions of `V`.
-#[inline(always)]
-unsafe fn transpose_panel<V: Vector>(
-    from: *const V::Element,
-    stride: usize,
-    (rows, columns): (usize, usize),
-    to: *mut V::Element,
-    width: usize,
-) {
-    let lanes = V::LANES;
-    // SAFETY: whole blocks are used only where `rows` and `columns` have them; the rest goes number by number.
-    unsafe {
-        for row in (0..width).step_by(lanes) {
-            let mut column = 0;
-            while row + lanes <= rows && column + lanes <= columns {
-                let place = to.add(column * width + row);
-                V::transpose(from.add(row * stride + column), stride, place, width);
-                column += lanes;
-            }
-            while column < columns {
-                for i in row..row + lanes {
-                    let number = if i < rows { *from.add(i * stride + column) } else { V::Element::ZERO };
-                    to.add(column * width + i).write(number);
-                }
-                column += 1;
-            }
-        }
-    }
-}
-
-/// Chains that rest in the result between two blocks of depth.
-struct Rest<T> {
-    first: bool,
-    out: *mut T,
-    stride: usize,
-}
-
-impl<T: Element> Tile<T> for Rest<T> {
-    #[inline(always)]
-    unsafe fn start<V: Vector<Element = T>, const WHOLE: bool>(&self, row: usize, column: usize, n: usize) -> V {
-        // SAFETY: the outputs lie inside the product, whose size `out` has.
+        let Self { deltas, weights, slope, mut out, workspace } = self;
+        let out = Rows::contiguous::<V>(out.as_mut_ptr(), out.stride());
+        let stored = Rows::contiguous::<V>(slope.matrix().as_ptr(), slope.matrix().stride());
+        let product = Product {
+            rows: deltas.rows(),
+            columns: weights.rows(),
+            depth: weights.columns(),
+            left: Left { start: deltas.as_ptr(), row: deltas.stride(), step: 1 },
+            // The lanes of this product run along the inputs, along which the weights are not contiguous.
+            right: Operand::Columns { start: weights.as_ptr(), stride: weights.stride() },
+            start: None,
+            rest: Some(out),
+        };
+        // SAFETY: the entry has checked that all sizes agree, `Matrix` that its slice holds them.
         unsafe {
-            if self.first {
-                V::splat(T::ZERO)
-            } else {
-                V::load_some::<WHOLE>(self.out.add(row * self.stride + column), n)
-            }
+            with_slope!(slope, D => {
+                multiply::<V, _>(&product, &Derive::<T, D> { out, stored, derivative: PhantomData }, workspace);
+            });
         }
     }
-
-    #[inline(always)]
-    unsafe fn finish<V: Vector<Element = T>, const WHOLE: bool>(&self, chains: V, row: usize, column: usize, n: usize) {
-        // SAFETY: the outputs lie inside the product, whose size `out` has.
-        unsafe { chains.store_some::<WHOLE>(self.out.add(row * self.stride + column), n) };
-    }
 }
 
-/// Input-gradient tile: the chain goes on from where it rested; the derivative finishes it.
+/// The derivative finishes a chain.
 struct Derive<T, D> {
-    rest: Rest<T>,
-    stored: *const T,
-    stored_stride: usize,
-    derivative: std::marker::PhantomData<D>,
+    out: Rows<*mut T>,
+    stored: Rows<*const T>,
+    derivative: PhantomData<D>,
 }
 
-impl<T: Element, D: Derivative> Tile<T> for Derive<T, D> {
+impl<T: Element, D: Derivative> Finish<T> for Derive<T, D> {
     #[inline(always)]
-    unsafe fn start<V: Vector<Element = T>, const WHOLE: bool>(&self, row: usize, column: usize, n: usize) -> V {
-        // SAFETY: the same contract.
-        unsafe { self.rest.start::<V, WHOLE>(row, column, n) }
-    }
-
-    #[inline(always)]
-    unsafe fn finish<V: Vector<Element = T>, const WHOLE: bool>(&self, chains: V, row: usize, column: usize, n: usize) {
+    unsafe fn finish<V: Arithmetic<Element = T>, const WHOLE: bool>(
+        &self,
+        chains: V,
+        row: usize,
+        column: usize,
+        n: usize,
+    ) {
         // SAFETY: the outputs lie inside the product, whose size `out` and the derivatives have.
         unsafe {
-            let stored = self.stored.add(row * self.stored_stride + column);
-            let slope = D::derivative(V::load_some::<WHOLE>(stored, n));
-            let deltas = chains.mul(slope).flush_subnormal();
-            deltas.store_some::<WHOLE>(self.rest.out.add(row * self.rest.stride + column), n);
+            let slope = D::derivative(V::load_some::<WHOLE>(self.stored.at::<V>(row, column), n));
+            chains.mul(slope).flush_subnormal().store_some::<WHOLE>(self.out.at::<V>(row, column), n);
         }
     }
 }
@@ -357,12 +252,13 @@ pub fn update<T: Element>(
     x: Matrix<'_, T>,                                // (B, I)
     deltas: Matrix<'_, T>,                           // (B, O)
     (weights, biases): (MatrixMut<'_, T>, &mut [T]), // (I, O), (O)
+    workspace: &mut [T],
 ) {
     assert_eq!(x.rows(), deltas.rows(), "rows of x, of deltas");
     let size = (x.columns(), deltas.columns());
     assert_eq!((weights.rows(), weights.columns()), size, "size of the weights");
     assert_eq!(deltas.columns(), biases.len(), "columns of deltas, biases");
-    level.run(Update { learning_rate, x, deltas, weights, biases });
+    level.run(Update { learning_rate, x, deltas, weights, biases, workspace });
 }
 
 struct Update<'a, T> {
@@ -371,6 +267,7 @@ struct Update<'a, T> {
     deltas: Matrix<'a, T>,
     weights: MatrixMut<'a, T>,
     biases: &'a mut [T],
+    workspace: &'a mut [T],
 }
 
 impl<T: Element> Kernel<T> for Update<'_, T> {
@@ -378,45 +275,77 @@ impl<T: Element> Kernel<T> for Update<'_, T> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
-        let Self { learning_rate, x, deltas, mut weights, biases } = self;
-        let size = (x.columns(), deltas.columns(), x.rows());
-        let left = Left { start: x.as_ptr(), row: 1, step: x.stride() };
-        let right = Right { start: deltas.as_ptr(), stride: deltas.stride() };
+        let Self { learning_rate, x, deltas, mut weights, biases, workspace } = self;
+        let parameters = Rows::contiguous::<V>(weights.as_mut_ptr(), weights.stride());
+        let product = Product {
+            rows: x.columns(),
+            columns: deltas.columns(),
+            depth: x.rows(),
+            left: Left { start: x.as_ptr(), row: 1, step: x.stride() },
+            right: Operand::Rows(Rows::contiguous::<V>(deltas.as_ptr(), deltas.stride())),
+            start: None,
+            rest: None,
+        };
+        // The bias gradient is the product with a column of ones: one row, each step with the same factor.
+        let one = T::ONE;
+        let ones = Left { start: &raw const one, row: 0, step: 0 };
+        let of_biases = Product { rows: 1, left: ones, ..product };
+        let biases = Rows::contiguous::<V>(biases.as_mut_ptr(), 0);
         // SAFETY: the entry has checked that all sizes agree, `Matrix` that its slice holds them.
         unsafe {
-            let tile = Descend { learning_rate, parameters: weights.as_mut_ptr(), stride: weights.stride() };
-            multiply::<V, _>(size, left, right, &tile);
-            // The bias gradient is the product with a column of ones: one row, each step with the same factor.
-            let one = T::ONE;
-            let ones = Left { start: &raw const one, row: 0, step: 0 };
-            let tile = Descend { parameters: biases.as_mut_ptr(), stride: 0, ..tile };
-            multiply::<V, _>((1, size.1, size.2), ones, right, &tile);
+            multiply::<V, _>(&product, &Descend { learning_rate, parameters }, workspace);
+            multiply::<V, _>(&of_biases, &Descend { learning_rate, parameters: biases }, workspace);
         }
     }
 }
 
-/// Update tile: the chain is the gradient, and the step is taken where it is.
+/// A chain is a gradient, and the step is taken where it is.
 struct Descend<T> {
     learning_rate: T,
-    parameters: *mut T,
-    stride: usize,
+    parameters: Rows<*mut T>,
 }
 
-impl<T: Element> Tile<T> for Descend<T> {
+impl<T: Element> Finish<T> for Descend<T> {
     #[inline(always)]
-    unsafe fn start<V: Vector<Element = T>, const WHOLE: bool>(&self, _row: usize, _column: usize, _n: usize) -> V {
-        // SAFETY: the caller runs on a CPU of V's level.
-        unsafe { V::splat(T::ZERO) }
-    }
-
-    #[inline(always)]
-    unsafe fn finish<V: Vector<Element = T>, const WHOLE: bool>(&self, chains: V, row: usize, column: usize, n: usize) {
+    unsafe fn finish<V: Arithmetic<Element = T>, const WHOLE: bool>(
+        &self,
+        chains: V,
+        row: usize,
+        column: usize,
+        n: usize,
+    ) {
         // SAFETY: the outputs lie inside the product, whose size the parameters have.
         unsafe {
             let gradient = chains.flush_subnormal();
-            let place = self.parameters.add(row * self.stride + column);
+            let place = self.parameters.at::<V>(row, column);
             let parameters = V::load_some::<WHOLE>(place, n);
             gradient.neg_mul_add(V::splat(self.learning_rate), parameters).store_some::<WHOLE>(place, n);
         }
+    }
+}
+
+/// Numbers of workspace that the three products of a layer take for `n_samples`.
+#[must_use]
+pub fn workspace<T: Element>(level: Level, n_samples: usize, (n_inputs, n_outputs): (usize, usize)) -> usize {
+    level.run(Workspace { n_samples, n_inputs, n_outputs, number: PhantomData::<T> })
+}
+
+struct Workspace<T> {
+    n_samples: usize,
+    n_inputs: usize,
+    n_outputs: usize,
+    number: PhantomData<T>,
+}
+
+impl<T: Element> Kernel<T> for Workspace<T> {
+    type Output = usize;
+
+    #[inline(always)]
+    unsafe fn run<V: Vector<Element = T>>(self) -> usize {
+        let Self { n_samples, n_inputs, n_outputs, .. } = self;
+        let forward = product::workspace::<V>(Kind::Forward, (n_samples, n_outputs, n_inputs));
+        let input_gradient = product::workspace::<V>(Kind::InputGradient, (n_samples, n_inputs, n_outputs));
+        let update = product::workspace::<V>(Kind::Update, (n_inputs, n_outputs, n_samples));
+        forward.max(input_gradient).max(update)
     }
 }

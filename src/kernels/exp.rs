@@ -13,7 +13,7 @@
 //!
 //! Signs are arranged so that nothing is ever negated: with y = −z the code works with −r, −t and −s.
 
-use super::vector::{Element, Vector};
+use super::vector::{Arithmetic, Element};
 
 /// The constants of one number type. `C` are the coefficients of −q(−r), `P` those of p in `tanh z = z + z³ p(z²)`, both
 /// minimax fits (Remez).
@@ -46,7 +46,7 @@ pub trait Exponential: Copy + 'static {
     /// # Safety
     ///
     /// The CPU has the instructions of `V`.
-    unsafe fn q<V: Vector<Element = Self>>(r: V, r2: V) -> V
+    unsafe fn q<V: Arithmetic<Element = Self>>(r: V, r2: V) -> V
     where
         Self: Element;
 
@@ -55,7 +55,7 @@ pub trait Exponential: Copy + 'static {
     /// # Safety
     ///
     /// The CPU has the instructions of `V`.
-    unsafe fn minus_t<V: Vector<Element = Self>>(r: V) -> V
+    unsafe fn minus_t<V: Arithmetic<Element = Self>>(r: V) -> V
     where
         Self: Element;
 
@@ -64,14 +64,14 @@ pub trait Exponential: Copy + 'static {
     /// # Safety
     ///
     /// The CPU has the instructions of `V`.
-    unsafe fn p<V: Vector<Element = Self>>(z2: V) -> V
+    unsafe fn p<V: Arithmetic<Element = Self>>(z2: V) -> V
     where
         Self: Element;
 }
 
 /// Two neighbouring terms of a polynomial: `coefficients[i] + coefficients[i + 1] · r`.
 #[inline(always)]
-unsafe fn pair<V: Vector>(coefficients: &[V::Element], i: usize, r: V) -> V {
+unsafe fn pair<V: Arithmetic>(coefficients: &[V::Element], i: usize, r: V) -> V {
     // SAFETY: the caller runs on a CPU of V's level.
     unsafe { r.mul_add(V::splat(coefficients[i + 1]), V::splat(coefficients[i])) }
 }
@@ -90,7 +90,7 @@ impl Exponential for f32 {
     const P: &'static [Self] = &[-0.333_329_47, 0.133_207_29, -0.052_672_01, 0.016_437_879];
 
     #[inline(always)]
-    unsafe fn q<V: Vector<Element = Self>>(r: V, r2: V) -> V {
+    unsafe fn q<V: Arithmetic<Element = Self>>(r: V, r2: V) -> V {
         // SAFETY: the caller runs on a CPU of V's level.
         unsafe {
             let (c01, c23) = (pair(Self::C, 0, r), pair(Self::C, 2, r));
@@ -99,7 +99,7 @@ impl Exponential for f32 {
     }
 
     #[inline(always)]
-    unsafe fn minus_t<V: Vector<Element = Self>>(r: V) -> V {
+    unsafe fn minus_t<V: Arithmetic<Element = Self>>(r: V) -> V {
         // SAFETY: the caller runs on a CPU of V's level.
         unsafe {
             let r2 = r.mul(r);
@@ -110,7 +110,7 @@ impl Exponential for f32 {
     }
 
     #[inline(always)]
-    unsafe fn p<V: Vector<Element = Self>>(z2: V) -> V {
+    unsafe fn p<V: Arithmetic<Element = Self>>(z2: V) -> V {
         // SAFETY: the caller runs on a CPU of V's level.
         unsafe {
             let p = z2.mul_add(V::splat(Self::P[3]), V::splat(Self::P[2]));
@@ -155,7 +155,7 @@ impl Exponential for f64 {
     ];
 
     #[inline(always)]
-    unsafe fn q<V: Vector<Element = Self>>(r: V, r2: V) -> V {
+    unsafe fn q<V: Arithmetic<Element = Self>>(r: V, r2: V) -> V {
         // SAFETY: the caller runs on a CPU of V's level.
         unsafe {
             let r4 = r2.mul(r2);
@@ -166,7 +166,7 @@ impl Exponential for f64 {
     }
 
     #[inline(always)]
-    unsafe fn minus_t<V: Vector<Element = Self>>(r: V) -> V {
+    unsafe fn minus_t<V: Arithmetic<Element = Self>>(r: V) -> V {
         // SAFETY: the caller runs on a CPU of V's level.
         unsafe {
             let r2 = r.mul(r);
@@ -178,7 +178,7 @@ impl Exponential for f64 {
     }
 
     #[inline(always)]
-    unsafe fn p<V: Vector<Element = Self>>(z2: V) -> V {
+    unsafe fn p<V: Arithmetic<Element = Self>>(z2: V) -> V {
         // SAFETY: the caller runs on a CPU of V's level.
         unsafe {
             let z4 = z2.mul(z2);
@@ -198,7 +198,7 @@ impl Exponential for f64 {
 ///
 /// The CPU has the instructions of `V`.
 #[inline(always)]
-pub(super) unsafe fn sigmoid<V: Vector>(z: V) -> V {
+pub(super) unsafe fn sigmoid<V: Arithmetic>(z: V) -> V {
     // SAFETY: the caller runs on a CPU of V's level.
     unsafe {
         let (zero, one) = (V::splat(V::Element::ZERO), V::splat(V::Element::ONE));
@@ -231,7 +231,7 @@ pub(super) unsafe fn sigmoid<V: Vector>(z: V) -> V {
 ///
 /// The CPU has the instructions of `V`.
 #[inline(always)]
-pub(super) unsafe fn tanh<V: Vector>(z: V) -> V {
+pub(super) unsafe fn tanh<V: Arithmetic>(z: V) -> V {
     // SAFETY: the caller runs on a CPU of V's level.
     unsafe {
         let (zero, one, two) =

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-use super::vector::{Element, Vector};
+use super::vector::{Arithmetic, Element, Vector};
 use crate::error::Error;
 
 /// Work written once over `Vector`, to be run at some level.

@@ -11,19 +11,23 @@
 mod activation;
 mod avx2;
 mod avx512;
+mod buffer;
 pub mod dense;
 pub mod elementwise;
 mod exp;
 mod level;
 pub mod loss;
 mod matrix;
+mod micro_kernel;
 pub mod online;
+mod pack;
 mod portable;
+mod product;
 pub mod reference;
-mod tile;
 mod vector;
 
 pub use activation::Activation;
+pub use buffer::Buffer;
 pub use dense::Slope;
 pub use level::Level;
 pub use matrix::{Matrix, MatrixMut};

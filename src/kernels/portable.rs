@@ -4,7 +4,7 @@
 //! library computes it exactly, and slowly. The bits are those of every other level.
 
 use super::level::Kernel;
-use super::vector::{Element, Vector};
+use super::vector::{Arithmetic, Element, Vector};
 
 /// Lanes of a portable register: enough that the compiler can use the SSE2 or NEON unit for the simple operations.
 const LANES: usize = 4;
@@ -45,16 +45,10 @@ impl Bits for f64 {
     }
 }
 
-impl<T: Element + Bits> Vector for Lanes<T> {
+impl<T: Element + Bits> Arithmetic for Lanes<T> {
     type Element = T;
     const LANES: usize = LANES;
-    const MR: usize = 2;
-
-    #[inline(never)]
-    unsafe fn enter<K: Kernel<T>>(kernel: K) -> K::Output {
-        // SAFETY: these registers need no instructions beyond the target's own.
-        unsafe { kernel.run::<Self>() }
-    }
+    const PANEL: usize = 2 * Self::LANES;
 
     #[inline(always)]
     unsafe fn splat(x: T) -> Self {
@@ -145,6 +139,16 @@ impl<T: Element + Bits> Vector for Lanes<T> {
     #[inline(always)]
     unsafe fn shift_into_exponent(self) -> Self {
         Self(self.0.map(Bits::shift_into_exponent))
+    }
+}
+
+impl<T: Element + Bits> Vector for Lanes<T> {
+    const MR: usize = 2;
+
+    #[inline(never)]
+    unsafe fn enter<K: Kernel<T>>(kernel: K) -> K::Output {
+        // SAFETY: these registers need no instructions beyond the target's own.
+        unsafe { kernel.run::<Self>() }
     }
 
     #[inline(always)]

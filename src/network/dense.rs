@@ -3,7 +3,7 @@
 //! A layer's parameters are its weights, row by row, then its biases. Rows are padded to whole registers: the padding
 //! is zero at first and is never read by a chain of another output (an infinite input makes NaN of it, harmlessly).
 
-use crate::kernels::{Activation, Element, Level, Matrix, MatrixMut, Slope, dense};
+use crate::kernels::{Activation, Buffer, Element, Level, Matrix, MatrixMut, Slope, dense};
 
 /// One layer: `activation(x · weights + biases)`.
 #[derive(Clone, Debug)]
@@ -72,6 +72,12 @@ impl Dense {
         self.split_mut(parameters, self.n_outputs)
     }
 
+    /// Numbers of workspace that the passes of `n_samples` take.
+    #[must_use]
+    pub fn workspace<T: Element>(&self, level: Level, n_samples: usize) -> usize {
+        dense::workspace::<T>(level, n_samples, (self.n_inputs, self.stride))
+    }
+
     /// The activations of `x`, padding included.
     pub fn forward_pass<T: Element>(
         &self,
@@ -80,9 +86,10 @@ impl Dense {
         parameters: &[T],
         x: Matrix<'_, T>,      // (B, I)
         activations: &mut [T], // (B, stride)
+        workspace: &mut Buffer<T>,
     ) {
         let out = MatrixMut::packed(activations, x.rows(), self.stride);
-        dense::forward(level, activation, x, self.split(parameters, self.stride), out, None);
+        dense::forward(level, activation, x, self.split(parameters, self.stride), out, None, workspace.as_mut_slice());
     }
 
     /// The deltas (B, I) of the layer before, whose `activations` are this layer's input.
@@ -93,10 +100,11 @@ impl Dense {
         deltas: &[T],          // (B, stride)
         slope: Slope<'_, T>,   // (B, I)
         out: MatrixMut<'_, T>, // (B, I)
+        workspace: &mut Buffer<T>,
     ) {
         let deltas = Matrix::new(deltas, out.rows(), self.n_outputs, self.stride);
         let (weights, _) = self.parameters(parameters);
-        dense::input_gradient(level, deltas, weights, slope, out);
+        dense::input_gradient(level, deltas, weights, slope, out, workspace.as_mut_slice());
     }
 
     /// One step of gradient descent on the layer's parameters.
@@ -107,9 +115,10 @@ impl Dense {
         learning_rate: T,
         x: Matrix<'_, T>, // (B, I)
         deltas: &[T],     // (B, stride)
+        workspace: &mut Buffer<T>,
     ) {
         let deltas = Matrix::packed(deltas, x.rows(), self.stride);
         let parameters = self.split_mut(parameters, self.stride);
-        dense::update(level, learning_rate, x, deltas, parameters);
+        dense::update(level, learning_rate, x, deltas, parameters, workspace.as_mut_slice());
     }
 }

@@ -4,11 +4,9 @@
 
 pub mod init;
 
-mod buffer;
 mod dense;
 #[allow(clippy::module_inception)] // the file holds `Network`, as every file here holds what it is named for
 mod network;
 
-pub use buffer::Buffer;
 pub use dense::Dense;
 pub use network::Network;

@@ -2,9 +2,9 @@
 //!
 //! It knows its shape and its numbers; a `training::Plan` runs it.
 
-use super::{Buffer, Dense};
+use super::Dense;
 use crate::error::Error;
-use crate::kernels::{Activation, Element, Level, Matrix, MatrixMut};
+use crate::kernels::{Activation, Buffer, Element, Level, Matrix, MatrixMut};
 
 /// A chain of dense layers with one activation.
 #[derive(Debug)]

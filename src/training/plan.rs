@@ -5,8 +5,8 @@
 
 use crate::error::Error;
 use crate::kernels::online::{Place, Places};
-use crate::kernels::{Element, Matrix, MatrixMut, Slope, loss};
-use crate::network::{Buffer, Dense, Network};
+use crate::kernels::{Buffer, Element, Matrix, MatrixMut, Slope, loss};
+use crate::network::{Dense, Network};
 
 /// Through which weights the error goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,7 @@ pub struct Plan<T> {
     starts: Vec<usize>,
     activations: Buffer<T>,
     deltas: Buffer<T>,
+    workspace: Buffer<T>,
     n_samples: usize,
     /// Samples in the batch that the activations are of.
     rows: usize,
@@ -69,7 +70,9 @@ impl<T: Element> Plan<T> {
             });
             Places::new::<T>(network.level(), places.collect())
         });
-        Ok(Self { starts, activations, deltas, n_samples, rows: 0, online })
+        let workspace = network.layers().iter().map(|layer| layer.workspace::<T>(network.level(), n_samples)).max();
+        let workspace = Buffer::new(if online.is_some() { 0 } else { workspace.unwrap_or(0) })?;
+        Ok(Self { starts, activations, deltas, workspace, n_samples, rows: 0, online })
     }
 
     /// Runs a batch through the network and returns its loss; `predictions` and `backward_pass` then speak of it.
@@ -97,7 +100,8 @@ impl<T: Element> Plan<T> {
                 None => x,
                 Some(i) => outputs_of(&network.layers()[i], &before[self.starts[i]..], x.rows()),
             };
-            layer.forward_pass(network.level(), network.activation(), parameters, input, out);
+            let workspace = &mut self.workspace;
+            layer.forward_pass(network.level(), network.activation(), parameters, input, out, workspace);
         }
         let predictions = self.predictions(network, x.rows());
         loss::half_squared_error(network.level(), predictions, targets)
@@ -106,11 +110,7 @@ impl<T: Element> Plan<T> {
     /// The output layer's activations (B, O) of the last `n_samples` that were run.
     #[must_use]
     pub fn predictions(&self, network: &Network<T>, n_samples: usize) -> Matrix<'_, T> {
-        self.activations_of(network, network.layers().len() - 1, n_samples)
-    }
-
-    /// One layer's activations (B, O).
-    fn activations_of(&self, network: &Network<T>, layer: usize, n_samples: usize) -> Matrix<'_, T> {
+        let layer = network.layers().len() - 1;
         outputs_of(&network.layers()[layer], &self.activations.as_slice()[self.starts[layer]..], n_samples)
     }
 
@@ -170,19 +170,22 @@ impl<T: Element> Plan<T> {
         let out =
             MatrixMut::new(&mut out[self.starts[before]..], n_samples, activations.columns(), activations.stride());
         let parameters = network.buffer().as_slice();
-        network.layers()[i].input_gradient(network.level(), parameters, deltas, slope, out);
+        network.layers()[i].input_gradient(network.level(), parameters, deltas, slope, out, &mut self.workspace);
     }
 
     /// The step of layer `i`.
-    fn update(&self, network: &mut Network<T>, i: usize, x: Matrix<'_, T>, learning_rate: T) {
+    fn update(&mut self, network: &mut Network<T>, i: usize, x: Matrix<'_, T>, learning_rate: T) {
         let level = network.level();
         let input = match i {
             0 => x,
-            _ => self.activations_of(network, i - 1, x.rows()),
+            _ => {
+                let rows = &self.activations.as_slice()[self.starts[i - 1]..];
+                outputs_of(&network.layers()[i - 1], rows, x.rows())
+            }
         };
         let deltas = &self.deltas.as_slice()[self.starts[i]..];
         let (layers, parameters) = network.layers_and_buffer();
-        layers[i].update(level, parameters.as_mut_slice(), learning_rate, input, deltas);
+        layers[i].update(level, parameters.as_mut_slice(), learning_rate, input, deltas, &mut self.workspace);
     }
 }
 

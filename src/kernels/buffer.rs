@@ -20,11 +20,11 @@ impl<T: Copy + Default> Buffer<T> {
     ///
     /// `Error::OutOfMemory`
     pub fn new(length: usize) -> Result<Self, Error> {
-        let slack = LINE / size_of::<T>();
+        let slack = if length == 0 { 0 } else { LINE / size_of::<T>() };
         let numbers = zeros::<T>(length.checked_add(slack).ok_or(Error::OutOfMemory { numbers: length })?)?;
         // The allocation never moves: the vector is never grown.
         let misaligned = numbers.as_ptr().addr() % LINE;
-        let start = if misaligned == 0 { 0 } else { (LINE - misaligned) / size_of::<T>() };
+        let start = if misaligned == 0 || length == 0 { 0 } else { (LINE - misaligned) / size_of::<T>() };
         Ok(Self { numbers, start, length })
     }
 

@@ -1,0 +1,156 @@
+//! The micro kernel: `ROWS` × `REGISTERS` chains in registers, over one block of depth.
+//!
+//! The lanes of a register run along the columns, where the rows of the right operand are contiguous; the left operand is
+//! read one number at a time and broadcast, so that it may lie in any order: this is how one kernel serves all three
+//! products. How outputs are grouped into tiles never changes a chain.
+
+use super::level::Kernel;
+use super::product::Rows;
+use super::vector::{Element, Vector};
+
+/// The left operand: `left(m, k)` at `start + m * row + k * step`, unless it is packed (`pack.rs`).
+#[derive(Clone, Copy)]
+pub(super) struct Left<T> {
+    pub start: *const T,
+    pub row: usize,
+    pub step: usize,
+}
+
+impl<T> Left<T> {
+    /// The same operand from some row and step on, which may be its end.
+    pub(super) fn from(self, row: usize, step: usize) -> Self {
+        // Where there is nothing to read there may be no numbers to point at.
+        let offset = row.wrapping_mul(self.row).wrapping_add(step.wrapping_mul(self.step));
+        Self { start: self.start.wrapping_add(offset), ..self }
+    }
+}
+
+/// Rows of the tile that comes next where so many are left: as many as the register file holds, but the last two tiles
+/// share what is left, since a low tile has too few chains to keep the multiply-add units busy.
+#[inline(always)]
+pub(super) fn height<V: Vector>(rows: usize) -> usize {
+    if rows <= V::MR {
+        rows
+    } else if rows < 2 * V::MR {
+        rows.div_ceil(2)
+    } else {
+        V::MR
+    }
+}
+
+/// The chains of all rows in some registers of columns.
+pub(super) struct Tiles<T> {
+    pub rows: usize,
+    pub depth: usize,
+    pub left: Left<T>,
+    pub right: Rows<*const T>,
+    /// Where the chains start: nothing for zeros.
+    pub start: Option<Rows<*const T>>,
+    /// Where they rest.
+    pub rest: Rows<*mut T>,
+    /// The lanes in use, of a single register.
+    pub n: usize,
+}
+
+impl<T: Element> Tiles<T> {
+    /// Runs the tiles of so many registers (1, 2, 4 or 8), the left operand packed or not.
+    ///
+    /// # Safety
+    ///
+    /// All operands have these rows, steps and columns, 4 registers come with at most two rows and 8 with one, and the CPU
+    /// has the instructions of `V`.
+    #[inline(always)]
+    pub(super) unsafe fn run_with<V: Vector<Element = T>>(self, registers: usize, packed: bool) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            match (registers, self.n == V::LANES, packed) {
+                (1, false, false) => V::enter(Column::<T, 1, false, false>(self)),
+                (1, false, true) => V::enter(Column::<T, 1, false, true>(self)),
+                (1, true, false) => V::enter(Column::<T, 1, true, false>(self)),
+                (1, true, true) => V::enter(Column::<T, 1, true, true>(self)),
+                (2, _, false) => V::enter(Column::<T, 2, true, false>(self)),
+                (2, _, true) => V::enter(Column::<T, 2, true, true>(self)),
+                (4, ..) => V::enter(Column::<T, 4, true, false>(self)),
+                _ => V::enter(Column::<T, 8, true, false>(self)),
+            }
+        }
+    }
+}
+
+/// Tiles of a known shape: `WHOLE` registers or `n` lanes of one, the left operand `PACKED` or not.
+struct Column<T, const REGISTERS: usize, const WHOLE: bool, const PACKED: bool>(Tiles<T>);
+
+impl<T: Element, const REGISTERS: usize, const WHOLE: bool, const PACKED: bool> Kernel<T>
+    for Column<T, REGISTERS, WHOLE, PACKED>
+{
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector<Element = T>>(self) {
+        let tiles = self.0;
+        let mut row = 0;
+        macro_rules! tile_of {
+            ($rows:expr; $($height:literal)*) => {
+                match $rows {
+                    $(
+                        // SAFETY: rows `row..row + height` are below `rows`; the rest is the caller's contract.
+                        $height if $height <= V::MR && (REGISTERS <= 2 || $height * REGISTERS <= 8) => unsafe {
+                            tile::<V, $height, REGISTERS, WHOLE, PACKED>(&tiles, row);
+                        },
+                    )*
+                    _ => unreachable!("a tile of more rows than the registers hold"),
+                }
+            };
+        }
+        while row < tiles.rows {
+            let height = height::<V>(tiles.rows - row);
+            tile_of!(height; 1 2 3 4 5 6 7 8 9 10 11 12);
+            row += height;
+        }
+    }
+}
+
+/// One register tile.
+///
+/// # Safety
+///
+/// As for `Tiles::run_with`, for these rows.
+#[inline(always)]
+unsafe fn tile<V: Vector, const ROWS: usize, const REGISTERS: usize, const WHOLE: bool, const PACKED: bool>(
+    tiles: &Tiles<V::Element>,
+    row: usize,
+) {
+    let &Tiles { depth, left, right, start, rest, n, .. } = tiles;
+    // SAFETY: every index below is a row, a step or a column of the operands, which the caller vouches for.
+    unsafe {
+        let mut chains = [[V::splat(V::Element::ZERO); REGISTERS]; ROWS];
+        if let Some(start) = start {
+            for (i, chains) in chains.iter_mut().enumerate() {
+                for (j, chain) in chains.iter_mut().enumerate() {
+                    *chain = V::load_some::<WHOLE>(start.at::<V>(row + i, j * V::LANES), n);
+                }
+            }
+        }
+        let (tile, row_step, step) =
+            if PACKED { (row * depth, 1, ROWS) } else { (row.wrapping_mul(left.row), left.row, left.step) };
+        let left_start = left.start.wrapping_add(tile);
+        for k in 0..depth {
+            let mut registers = [V::splat(V::Element::ZERO); REGISTERS];
+            for (j, register) in registers.iter_mut().enumerate() {
+                *register = V::load_some::<WHOLE>(right.at::<V>(k, j * V::LANES), n);
+            }
+            let left_column = left_start.add(k * step);
+            for (i, chains) in chains.iter_mut().enumerate() {
+                let factor = V::splat(*left_column.add(i * row_step));
+                for (chain, register) in chains.iter_mut().zip(registers) {
+                    *chain = factor.mul_add(register, *chain);
+                }
+            }
+        }
+        for (i, chains) in chains.iter().enumerate() {
+            for (j, chain) in chains.iter().enumerate() {
+                chain.store_some::<WHOLE>(rest.at::<V>(row + i, j * V::LANES), n);
+            }
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! The one loop nest behind forward pass, input gradient and weight gradient.
+//!
+//! Each output number is one chain of fused multiply-adds, `k` ascending:
+//!
+//! ```text
+//! out[m, n] = finish( start[n] + Σ_k left(m, k) · right[k, n] )
+//! ```
+//!
+//! The depth is cut into blocks, the rows into blocks that stay in the L2 cache, the columns into panels of two registers.
+//! Between two blocks of depth the chains rest in memory, unrounded as they are: neither blocks nor packed copies of the
+//! operands ever change a chain. What becomes of a finished chain is the `Finish`.
+
+use std::ops::Range;
+
+use super::level::Kernel;
+use super::micro_kernel::{Left, Tiles};
+use super::pack;
+use super::vector::{Arithmetic, Element, Pair, Vector};
+
+/// Steps of a chain between two rests. A packed panel of the right operand then has 16 KiB at avx2, half of an L1 cache.
+pub(super) const KC: usize = 256;
+
+/// What a block of rows of the left operand may take of the L2 cache.
+const LEFT_BYTES: usize = 192 * 1024;
+
+/// Rows of numbers that lie in panels of two registers: each `panel` numbers after the one before. Where the rows are
+/// contiguous a panel is just the next two registers.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<P> {
+    pub start: P,
+    pub stride: usize,
+    pub panel: usize,
+}
+
+impl<P> Rows<P> {
+    /// Contiguous rows, `stride` apart.
+    pub(super) fn contiguous<V: Arithmetic>(start: P, stride: usize) -> Self {
+        Self { start, stride, panel: V::PANEL }
+    }
+
+    /// How far from the start the number at `row`, `column` is.
+    #[inline(always)]
+    pub(super) fn offset<V: Arithmetic>(&self, row: usize, column: usize) -> usize {
+        row * self.stride + column / V::PANEL * self.panel + column % V::PANEL
+    }
+}
+
+impl<T> Rows<*const T> {
+    /// # Safety
+    ///
+    /// The rows have that number, or it is one past their end.
+    #[inline(always)]
+    pub(super) unsafe fn at<V: Arithmetic>(&self, row: usize, column: usize) -> *const T {
+        // SAFETY: the caller vouches for the number.
+        unsafe { self.start.add(self.offset::<V>(row, column)) }
+    }
+}
+
+impl<T> Rows<*mut T> {
+    /// The same rows, to be read.
+    pub(super) fn as_const(self) -> Rows<*const T> {
+        Rows { start: self.start.cast_const(), stride: self.stride, panel: self.panel }
+    }
+
+    /// # Safety
+    ///
+    /// The rows have that number, or it is one past their end.
+    #[inline(always)]
+    pub(super) unsafe fn at<V: Arithmetic>(&self, row: usize, column: usize) -> *mut T {
+        // SAFETY: the caller vouches for the number.
+        unsafe { self.start.add(self.offset::<V>(row, column)) }
+    }
+}
+
+/// What becomes of the chains of a product: activation, derivative, or the update of the weights.
+pub(super) trait Finish<T: Element> {
+    /// Takes the last values of the `n` chains from `(row, column)` on (`n` is `LANES` where `WHOLE`).
+    ///
+    /// # Safety
+    ///
+    /// These outputs lie inside the product, and the CPU has the instructions of `V`.
+    unsafe fn finish<V: Arithmetic<Element = T>, const WHOLE: bool>(
+        &self,
+        chains: V,
+        row: usize,
+        column: usize,
+        n: usize,
+    );
+}
+
+/// The three products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Chains rest in the outputs.
+    Forward,
+    /// Chains rest in the outputs; the right operand comes as columns.
+    InputGradient,
+    /// Chains rest in the workspace.
+    Update,
+}
+
+/// A product of `rows` × `columns` chains, each of `depth` steps.
+#[derive(Clone, Copy)]
+pub(super) struct Product<T> {
+    pub rows: usize,
+    pub columns: usize,
+    pub depth: usize,
+    pub left: Left<T>,
+    pub right: Operand<T>,
+    /// The row with which the chains of all rows start: nothing for zeros.
+    pub start: Option<Rows<*const T>>,
+    /// Where the chains rest between two blocks of depth and until they are finished: in the outputs, or, where there are
+    /// none yet, in the workspace.
+    pub rest: Option<Rows<*mut T>>,
+}
+
+/// The right operand as it comes.
+#[derive(Clone, Copy)]
+pub(super) enum Operand<T> {
+    /// Row `k` holds the numbers of step `k`.
+    Rows(Rows<*const T>),
+    /// Row `n`, `stride` apart, holds the numbers of column `n`: its panels are always transposed copies.
+    Columns { start: *const T, stride: usize },
+}
+
+/// How a product is cut and what it copies, decided by its size alone.
+#[derive(Clone, Copy, Debug)]
+struct Blocks {
+    /// Rows in a block.
+    rows: usize,
+    copy_left: bool,
+    copy_right: bool,
+    /// Numbers of workspace: for the copy of the left operand, of the right one, and for chains at rest.
+    left: usize,
+    right: usize,
+    rest: usize,
+}
+
+impl Blocks {
+    fn of<V: Vector>(kind: Kind, (rows, columns, depth): (usize, usize, usize)) -> Self {
+        let (size, width) = (size_of::<V::Element>(), V::PANEL);
+        let most = (LEFT_BYTES / (KC * size) / V::MR * V::MR).max(V::MR);
+        let block = if rows <= most { rows } else { rows.div_ceil(rows.div_ceil(most)).next_multiple_of(V::MR) };
+        let step = depth.min(KC);
+        // A copy costs about as much as two to four steps of its numbers: it is made where they serve often, and where
+        // the operand does not lie in the L1 cache anyhow.
+        let copy_left = rows > 2 && columns >= 8 * width && rows.saturating_mul(step) * size > 32 * 1024;
+        let copy_right = kind == Kind::InputGradient
+            || rows >= 3 * V::MR && columns > width && depth.saturating_mul(columns) * size > 16 * 1024;
+        let left = if copy_left { (block * step).next_multiple_of(width) } else { 0 };
+        let panels = if block < rows { columns.div_ceil(width) } else { 1 };
+        let right = if copy_right { panels * width * step } else { 0 };
+        let rest = match kind {
+            Kind::Forward | Kind::InputGradient => 0,
+            Kind::Update if depth <= KC => block * REST_WIDTH * V::LANES,
+            Kind::Update => rows * columns.next_multiple_of(V::LANES),
+        };
+        Self { rows: block, copy_left, copy_right, left, right, rest }
+    }
+}
+
+/// Registers in a row of chains at rest that are finished before the next ones come.
+const REST_WIDTH: usize = 8;
+
+/// Numbers of workspace that a product of `rows` × `columns` chains of `depth` steps takes.
+pub(super) fn workspace<V: Vector>(kind: Kind, size: (usize, usize, usize)) -> usize {
+    let blocks = Blocks::of::<V>(kind, size);
+    blocks.left + blocks.right + blocks.rest
+}
+
+/// The whole product.
+///
+/// # Panics
+///
+/// If the workspace is smaller than `workspace` says.
+///
+/// # Safety
+///
+/// `left` is readable for `rows` × `depth`, `right` for `depth` × `columns`, `start` for `columns` numbers, `rest` writable
+/// for `rows` × `columns`, `finish` accepts all outputs of that size, and the CPU has the instructions of `V`.
+#[inline(always)]
+pub(super) unsafe fn multiply<V: Vector, F: Finish<V::Element>>(
+    product: &Product<V::Element>,
+    finish: &F,
+    workspace: &mut [V::Element],
+) {
+    let kind = match (product.right, product.rest) {
+        (Operand::Columns { .. }, _) => Kind::InputGradient,
+        (_, Some(_)) => Kind::Forward,
+        (_, None) => Kind::Update,
+    };
+    let blocks = Blocks::of::<V>(kind, (product.rows, product.columns, product.depth));
+    assert!(workspace.len() >= blocks.left + blocks.right + blocks.rest, "the workspace is too small");
+    let workspace = workspace.as_mut_ptr();
+    let mut done = 0;
+    // A depth of zero still has its sums, which are `start`.
+    loop {
+        let depth = done..product.depth.min(done + KC);
+        let mut first = 0;
+        while first < product.rows {
+            let rows = first..product.rows.min(first + blocks.rows);
+            // SAFETY: blocks cover rows below `rows` and steps below `depth`; the workspace has just been measured.
+            unsafe { block::<V, F>(product, finish, blocks, workspace, rows, depth.clone()) };
+            first += blocks.rows;
+        }
+        done = depth.end;
+        if done == product.depth {
+            break;
+        }
+    }
+}
+
+/// One block of rows and depth, all its columns.
+///
+/// # Safety
+///
+/// As for `multiply`, and the workspace has the numbers that `blocks` says.
+#[inline(always)]
+unsafe fn block<V: Vector, F: Finish<V::Element>>(
+    product: &Product<V::Element>,
+    finish: &F,
+    blocks: Blocks,
+    workspace: *mut V::Element,
+    rows: Range<usize>,
+    depth: Range<usize>,
+) {
+    let (columns, width) = (product.columns, V::PANEL);
+    let mut left = product.left.from(rows.start, depth.start);
+    // SAFETY: panels cover columns below `columns`; the copies and the chains at rest have the sizes of `blocks`.
+    unsafe {
+        if blocks.copy_left {
+            V::enter(pack::LeftTiles { rows: rows.len(), depth: depth.len(), left, to: workspace });
+            left.start = workspace;
+        }
+        let copy = workspace.add(blocks.left);
+        let at_rest = copy.add(blocks.right);
+        let mut column = 0;
+        while column < columns {
+            let registers = match (columns - column) / V::LANES {
+                // One row has one chain per register, two have two: more registers keep the units busy.
+                8.. if rows.len() == 1 && !blocks.copy_right => 8,
+                4.. if rows.len() <= 2 && !blocks.copy_right => 4,
+                2.. if column.is_multiple_of(width) => 2,
+                _ => 1,
+            };
+            let n = (columns - column).min(V::LANES);
+            let right = match product.right {
+                Operand::Rows(right) if !blocks.copy_right => {
+                    Rows { start: right.at::<V>(depth.start, column), ..right }
+                }
+                from => {
+                    let kept = if blocks.rows < product.rows { column / width } else { 0 };
+                    let panel = copy.add(kept * width * depth.len());
+                    if rows.start == 0 && column.is_multiple_of(width) {
+                        pack_panel::<V>(from, depth.clone(), column..columns.min(column + width), panel);
+                    }
+                    Rows { start: panel.cast_const().add(column % width), stride: width, panel: 0 }
+                }
+            };
+            let rest = match product.rest {
+                Some(outputs) => Rows { start: outputs.at::<V>(rows.start, column), ..outputs },
+                None if product.depth <= KC => Rows::contiguous::<V>(at_rest, REST_WIDTH * V::LANES),
+                None => {
+                    let stride = columns.next_multiple_of(V::LANES);
+                    Rows::contiguous::<V>(at_rest.add(rows.start * stride + column), stride)
+                }
+            };
+            let start = match product.start {
+                _ if depth.start > 0 => Some(rest.as_const()),
+                start => start.map(|start| Rows { start: start.at::<V>(0, column), ..start }),
+            };
+            let tiles = Tiles { rows: rows.len(), depth: depth.len(), left, right, start, rest, n };
+            tiles.run_with::<V>(registers, blocks.copy_left);
+            if depth.end == product.depth {
+                V::enter(Chains { finish, rest, rows: rows.clone(), column, registers, n });
+            }
+            column += registers * V::LANES;
+        }
+    }
+}
+
+/// Packs one panel of the right operand.
+///
+/// # Safety
+///
+/// The operand has these steps and columns, at most two registers of them; `to` is writable for a panel.
+#[inline(always)]
+unsafe fn pack_panel<V: Vector>(
+    from: Operand<V::Element>,
+    depth: Range<usize>,
+    columns: Range<usize>,
+    to: *mut V::Element,
+) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        match from {
+            Operand::Rows(rows) => {
+                let from = rows.at::<V>(depth.start, columns.start);
+                V::enter(pack::Panel { from, stride: rows.stride, depth: depth.len(), columns: columns.len(), to });
+            }
+            Operand::Columns { start, stride } => {
+                let from = start.add(columns.start * stride + depth.start);
+                V::enter(pack::TransposedPanel { from, stride, depth: depth.len(), columns: columns.len(), to });
+            }
+        }
+    }
+}
+
+/// The chains of some registers of columns, to be finished: those of `rows`, from `column` on, at rest from `rest` on.
+struct Chains<'a, T, F> {
+    finish: &'a F,
+    rest: Rows<*mut T>,
+    rows: Range<usize>,
+    column: usize,
+    registers: usize,
+    n: usize,
+}
+
+impl<T: Element, F: Finish<T>> Kernel<T> for Chains<'_, T, F> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector<Element = T>>(self) {
+        let Self { finish, rest, rows, column, registers, n } = self;
+        let rest = rest.as_const();
+        // SAFETY: these are outputs of the product, as `multiply`'s caller vouches.
+        unsafe {
+            for row in rows.clone() {
+                if n < V::LANES {
+                    let chains = V::load_first(rest.at::<V>(row - rows.start, 0), n);
+                    finish.finish::<V, false>(chains, row, column, n);
+                } else if registers == 1 {
+                    finish.finish::<V, true>(V::load(rest.at::<V>(row - rows.start, 0)), row, column, n);
+                } else {
+                    for j in (0..registers * V::LANES).step_by(V::PANEL) {
+                        let chains = Pair::<V>::load(rest.at::<V>(row - rows.start, j));
+                        finish.finish::<Pair<V>, true>(chains, row, column + j, V::PANEL);
+                    }
+                }
+            }
+        }
+    }
+}
