@@ -4,6 +4,7 @@
 //! bindings   PyO3: arrays in and out (feature `python`)
 //! training   the loop: batches, trainer
 //! network    initial parameters, the network and its layers in one buffer
+//! parallel   the thread team
 //! kernels    the arithmetic, at the SIMD level of the machine
 //! ```
 //!
@@ -19,6 +20,7 @@
 pub mod error;
 pub mod kernels;
 pub mod network;
+pub mod parallel;
 pub mod training;
 
 #[cfg(feature = "python")]

@@ -4,7 +4,7 @@
 """
 
 from ironprop import notebook
-from ironprop._core import InternalError, __version__, show_config
+from ironprop._core import InternalError, __version__, get_num_threads, set_num_threads, show_config
 from ironprop.notebook import backward_pass, forward_pass, train
 
 __all__ = [
@@ -12,7 +12,9 @@ __all__ = [
     "__version__",
     "backward_pass",
     "forward_pass",
+    "get_num_threads",
     "notebook",
+    "set_num_threads",
     "show_config",
     "train",
 ]

@@ -288,6 +288,7 @@ def train(
     batch_size: int | None = None,
     shuffle: bool = False,
     seed: int | np.random.Generator | None = None,
+    n_threads: int | None = None,
     log_every: int | None = None,
 ) -> NDArray[np.float64]:
     """Run the whole training loop in the core: `forward_pass` and `backward_pass`, `epochs` times.
@@ -317,6 +318,9 @@ def train(
     seed : int or numpy.random.Generator, optional
         Fixes the orders: an int from 0 to 2**64 - 1, or a generator, from which one number is drawn. None draws
         from the operating system.
+    n_threads : int, optional
+        The most threads to use, at least 1; fewer work where a step is not worth more. The default is
+        `ironprop.get_num_threads`. The results are the same bits for any number.
     log_every : int, optional
         Print the notebook's log line at every epoch that is a multiple of it: the prediction (only where a batch is
         all samples) and the loss.
@@ -356,6 +360,7 @@ def train(
         batch_size,
         shuffle,
         _seed(seed),
+        n_threads,
         log_every,
         _print_line,
     )

@@ -12,7 +12,9 @@ use super::layers::{Layers, Targets, check_dtype, shape_error};
 use super::options::{learning_rate, named};
 use super::overlap::check_overlap;
 use crate::error::{Error, zeros};
-use crate::kernels::{Activation, Buffer, Level, Matrix, MatrixMut, Slope, dense, loss};
+use crate::kernels::{Activation, Level, Matrix, MatrixMut, Slope, loss};
+use crate::network::Layerwise;
+use crate::parallel::Threads;
 use crate::training::Gradient;
 
 /// `(pred, A, dA)`
@@ -67,12 +69,11 @@ fn forward<'py, T: Number>(
             steps.push((weights, biases, out, slopes));
         }
         let operations = n_samples.saturating_mul(layers.n_parameters()).saturating_mul(2);
-        let mut workspace = workspace::<T>(level, n_samples, &layers.sizes())?;
+        let threads = threads(operations)?;
+        let mut rounds = Layerwise::new(level, threads, n_samples, &layers.sizes())?;
         run_detached(py, operations, || {
-            let workspace = workspace.as_mut_slice();
             for (weights, biases, out, slopes) in steps {
-                let out = dense::forward(level, activation, input, (weights, biases), out, Some(slopes), workspace);
-                input = out;
+                input = rounds.forward(activation, input, (weights, biases), out, Some(slopes));
             }
         });
     }
@@ -86,10 +87,9 @@ fn forward<'py, T: Number>(
     Ok((pred, inputs, derivatives))
 }
 
-/// What the passes of these layers take.
-fn workspace<T: Number>(level: Level, n_samples: usize, sizes: &[usize]) -> Result<Buffer<T>, Error> {
-    let layers = sizes.windows(2).map(|pair| dense::workspace::<T>(level, n_samples, (pair[0], pair[1])));
-    Buffer::new(layers.max().unwrap_or(0))
+/// The threads for a call of so many floating-point operations.
+fn threads(operations: usize) -> Result<usize, Error> {
+    Ok(Threads::AtMost(Threads::most()?).for_work(operations))
 }
 
 /// See `ironprop.notebook.backward_pass`.
@@ -207,12 +207,12 @@ fn backward<T: Number>(
     let sizes = layers.sizes();
     let widest = sizes.iter().skip(1).copied().max().expect("at least one layer");
     let mut memory = zeros::<T>(widest.saturating_mul(n_samples).saturating_mul(2))?;
-    let mut workspace = workspace::<T>(level, n_samples, &sizes)?;
     let (mut deltas, mut deltas_before) = memory.split_at_mut(widest * n_samples);
     let mut row = Vec::new();
     let y = kept.targets.rows::<T>(&mut row)?;
     let pred = Matrix::packed(kept.pred.numbers::<T>()?, n_samples, y.columns());
     let operations = n_samples.saturating_mul(layers.n_parameters()).saturating_mul(4);
+    let mut rounds = Layerwise::new(level, threads(operations)?, n_samples, &sizes)?;
     let mut steps = Vec::with_capacity(layers.len());
     for (layer, numbers) in layers.numbers_mut::<T>().enumerate() {
         let (weights, biases) = numbers?;
@@ -223,27 +223,23 @@ fn backward<T: Number>(
         steps.push((weights, biases, input, derivatives));
     }
     run_detached(py, operations, || {
-        let workspace = workspace.as_mut_slice();
         let last = steps[steps.len() - 1].3;
         let out = MatrixMut::packed(deltas, n_samples, y.columns());
         loss::output_deltas(level, pred, y, Slope::Stored(last), out);
         while let Some((mut weights, biases, input, _)) = steps.pop() {
             let layer_deltas = Matrix::packed(deltas, n_samples, weights.columns());
-            let mut go_back = |weights: Matrix<'_, T>, workspace: &mut [T]| {
+            let mut go_back = |weights: Matrix<'_, T>, rounds: &mut Layerwise<T>| {
                 if let Some((.., before)) = steps.last() {
                     let out = MatrixMut::packed(deltas_before, n_samples, before.columns());
-                    dense::input_gradient(level, layer_deltas, weights, Slope::Stored(*before), out, workspace);
+                    rounds.input_gradient(layer_deltas, weights, Slope::Stored(*before), out);
                 }
             };
-            match gradient {
-                Gradient::Notebook => {
-                    dense::update(level, rate, input, layer_deltas, (weights.reborrow(), biases), workspace);
-                    go_back(weights.as_matrix(), workspace);
-                }
-                Gradient::Exact => {
-                    go_back(weights.as_matrix(), workspace);
-                    dense::update(level, rate, input, layer_deltas, (weights.reborrow(), biases), workspace);
-                }
+            if gradient == Gradient::Exact {
+                go_back(weights.as_matrix(), &mut rounds);
+            }
+            rounds.update(rate, input, layer_deltas, (weights.reborrow(), biases));
+            if gradient == Gradient::Notebook {
+                go_back(weights.as_matrix(), &mut rounds);
             }
             std::mem::swap(&mut deltas, &mut deltas_before);
         }

@@ -9,6 +9,7 @@ use super::boundary::guarded;
 use super::convert::type_name;
 use crate::error::Error;
 use crate::kernels::Level;
+use crate::parallel::{MOST_THREADS, Threads};
 
 /// The value that goes by that name.
 pub(super) fn named<V: Copy>(option: &'static str, name: &Bound<'_, PyAny>, all: &[(&'static str, V)]) -> PyResult<V> {
@@ -79,18 +80,79 @@ pub(super) fn learning_rate<T: Number>(value: &Bound<'_, PyAny>) -> PyResult<T> 
     Err(Error::OutOfRange { option: "learning_rate", expected, value: text_of(value) }.into())
 }
 
+/// As many threads as the work is worth, but no more than was asked for here or in general.
+pub(super) fn at_most(threads: Option<&Bound<'_, PyAny>>) -> PyResult<Threads> {
+    let most = match threads {
+        None => Threads::most()?,
+        Some(threads) => number_of_threads("n_threads", threads)?,
+    };
+    Ok(Threads::AtMost(most))
+}
+
+/// A number of threads; more than the team can have are as good as those.
+fn number_of_threads(option: &'static str, value: &Bound<'_, PyAny>) -> PyResult<usize> {
+    let threads = whole_number(option, value, 1, i64::MAX as u64)?;
+    Ok(usize::try_from(threads).unwrap_or(MOST_THREADS).min(MOST_THREADS))
+}
+
+/// Set how many threads calls may use that do not say so themselves.
+///
+/// Parameters
+/// ----------
+/// n_threads : int
+///     At least 1. Small work stays on the caller's thread whatever the number is.
+///
+/// Raises
+/// ------
+/// TypeError, ValueError
+///     If `n_threads` is no whole number of at least 1.
+///
+/// Examples
+/// --------
+/// >>> import ironprop
+/// >>> ironprop.set_num_threads(1)
+/// >>> ironprop.get_num_threads()
+/// 1
+#[allow(clippy::doc_markdown)] // a docstring of Python
+#[pyfunction]
+pub(super) fn set_num_threads(n_threads: &Bound<'_, PyAny>) -> PyResult<()> {
+    guarded(|| {
+        Threads::set_most(number_of_threads("n_threads", n_threads)?);
+        Ok(())
+    })
+}
+
+/// Tell how many threads calls may use that do not say so themselves.
+///
+/// Returns
+/// -------
+/// int
+///     What `set_num_threads` has set, or else the environment variable `IRONPROP_NUM_THREADS`, or `OMP_NUM_THREADS`, or
+///     the number of CPUs that affinity and quota leave to this process.
+///
+/// Raises
+/// ------
+/// ValueError
+///     If `IRONPROP_NUM_THREADS` is not a whole number from 1 to 64.
+#[allow(clippy::doc_markdown)] // a docstring of Python
+#[pyfunction]
+pub(super) fn get_num_threads() -> PyResult<usize> {
+    guarded(|| Ok(Threads::most()?))
+}
+
 /// Describe this installation.
 ///
 /// Returns
 /// -------
 /// dict
 ///     `version` of the package; build `profile`, "release" or "debug"; the SIMD `level` in use and all `levels` that
-///     this CPU has; the number of `threads`.
+///     this CPU has; the number of `threads` that a call may use (see `get_num_threads`).
 ///
 /// Raises
 /// ------
 /// ValueError
-///     If the environment variable `IRONPROP_LEVEL` names a level that does not exist or that this CPU lacks.
+///     If the environment variable `IRONPROP_LEVEL` names a level that does not exist or that this CPU lacks, or
+///     `IRONPROP_NUM_THREADS` is not a number of threads.
 ///
 /// Examples
 /// --------
@@ -107,7 +169,7 @@ pub(super) fn show_config(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         config.set_item("level", Level::current()?.name())?;
         let levels: Vec<_> = Level::available().into_iter().map(Level::name).collect();
         config.set_item("levels", levels)?;
-        config.set_item("threads", 1)?;
+        config.set_item("threads", Threads::most()?)?;
         Ok(config)
     })
 }

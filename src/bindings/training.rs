@@ -10,11 +10,12 @@ use pyo3::types::PyList;
 use super::arrays::{Array, Dtype, Fresh, Name, Number, Target};
 use super::boundary::{Signals, guarded, run_detached};
 use super::layers::{Layers, Targets};
-use super::options::{learning_rate, named, truth, whole_number};
+use super::options::{at_most, learning_rate, named, truth, whole_number};
 use super::overlap::check_overlap;
 use crate::error::{Error, zeros};
 use crate::kernels::{Activation, Level, Matrix};
 use crate::network::{Network, init};
+use crate::parallel::Threads;
 use crate::training::{self, Batches, Gradient, Observer, Settings};
 
 /// What `train` is asked for, beside the arrays.
@@ -26,6 +27,7 @@ struct Options<'a, 'py> {
     batch_size: usize,
     /// The seed of the orders, where the samples are shuffled.
     seed: Option<u64>,
+    threads: Threads,
     log_every: Option<usize>,
     log: &'a Bound<'py, PyAny>,
 }
@@ -33,7 +35,7 @@ struct Options<'a, 'py> {
 /// See `ironprop.notebook.train`.
 #[pyfunction]
 #[pyo3(signature = (
-    X, Y, W, B, epochs, learning_rate, gradient, activation, batch_size, shuffle, seed, log_every, log
+    X, Y, W, B, epochs, learning_rate, gradient, activation, batch_size, shuffle, seed, n_threads, log_every, log
 ))]
 #[allow(non_snake_case)] // the notebook's argument names
 #[allow(clippy::too_many_arguments)] // the options of the public function
@@ -50,6 +52,7 @@ pub(super) fn train<'py>(
     batch_size: Option<&Bound<'py, PyAny>>,
     shuffle: &Bound<'py, PyAny>,
     seed: Option<&Bound<'py, PyAny>>,
+    n_threads: Option<&Bound<'py, PyAny>>,
     log_every: Option<&Bound<'py, PyAny>>,
     log: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
@@ -76,6 +79,7 @@ pub(super) fn train<'py>(
                 Some(size) => count("batch_size", size, 1, n_samples)?,
             },
             seed: truth("shuffle", shuffle)?.then(|| seed.map_or_else(system_seed, Ok)).transpose()?,
+            threads: at_most(n_threads)?,
             log_every: log_every.map(|every| count("log_every", every, 1, usize::MAX)).transpose()?,
             log,
         };
@@ -95,7 +99,11 @@ fn run<'py, T: Number>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let mut result = Fresh::<f64>::new(py, &[options.epochs])?;
     let losses = result.numbers_mut();
-    let settings = Settings { learning_rate: learning_rate::<T>(options.learning_rate)?, gradient: options.gradient };
+    let settings = Settings {
+        learning_rate: learning_rate::<T>(options.learning_rate)?,
+        gradient: options.gradient,
+        threads: options.threads,
+    };
     let mut network = Network::new(&layers.sizes(), options.activation, Level::current()?)?;
     for (layer, numbers) in layers.numbers_mut::<T>().enumerate() {
         let (weights, biases) = numbers?;

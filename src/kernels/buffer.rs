@@ -3,7 +3,7 @@
 use crate::error::{Error, zeros};
 
 /// Bytes of a cache line, and of the widest register.
-const LINE: usize = 64;
+pub const LINE: usize = 64;
 
 /// A fixed number of numbers, aligned to a cache line.
 #[derive(Debug)]

@@ -29,6 +29,19 @@ pub enum Slope<'a, T> {
 }
 
 impl<'a, T: Copy> Slope<'a, T> {
+    /// That of some consecutive samples.
+    ///
+    /// # Panics
+    ///
+    /// If they are not all there.
+    #[must_use]
+    pub fn window(&self, start: usize, rows: usize) -> Self {
+        match *self {
+            Self::Stored(matrix) => Self::Stored(matrix.window(start, rows)),
+            Self::Of(activation, matrix) => Self::Of(activation, matrix.window(start, rows)),
+        }
+    }
+
     /// The stored matrix, whichever it is.
     pub(super) fn matrix(&self) -> Matrix<'a, T> {
         let (Self::Stored(matrix) | Self::Of(_, matrix)) = *self;
@@ -241,7 +254,7 @@ impl<T: Element, D: Derivative> Finish<T> for Derive<T, D> {
     }
 }
 
-/// One step of gradient descent on a layer's parameters.
+/// One step of gradient descent on a layer's weights, or on some rows of them with as many columns of `x`.
 ///
 /// # Panics
 ///
@@ -249,16 +262,15 @@ impl<T: Element, D: Derivative> Finish<T> for Derive<T, D> {
 pub fn update<T: Element>(
     level: Level,
     learning_rate: T,
-    x: Matrix<'_, T>,                                // (B, I)
-    deltas: Matrix<'_, T>,                           // (B, O)
-    (weights, biases): (MatrixMut<'_, T>, &mut [T]), // (I, O), (O)
+    x: Matrix<'_, T>,          // (B, I)
+    deltas: Matrix<'_, T>,     // (B, O)
+    weights: MatrixMut<'_, T>, // (I, O)
     workspace: &mut [T],
 ) {
     assert_eq!(x.rows(), deltas.rows(), "rows of x, of deltas");
     let size = (x.columns(), deltas.columns());
     assert_eq!((weights.rows(), weights.columns()), size, "size of the weights");
-    assert_eq!(deltas.columns(), biases.len(), "columns of deltas, biases");
-    level.run(Update { learning_rate, x, deltas, weights, biases, workspace });
+    level.run(Update { learning_rate, x, deltas, weights, workspace });
 }
 
 struct Update<'a, T> {
@@ -266,7 +278,6 @@ struct Update<'a, T> {
     x: Matrix<'a, T>,
     deltas: Matrix<'a, T>,
     weights: MatrixMut<'a, T>,
-    biases: &'a mut [T],
     workspace: &'a mut [T],
 }
 
@@ -275,7 +286,7 @@ impl<T: Element> Kernel<T> for Update<'_, T> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
-        let Self { learning_rate, x, deltas, mut weights, biases, workspace } = self;
+        let Self { learning_rate, x, deltas, mut weights, workspace } = self;
         let parameters = Rows::contiguous::<V>(weights.as_mut_ptr(), weights.stride());
         let product = Product {
             rows: x.columns(),
@@ -286,16 +297,54 @@ impl<T: Element> Kernel<T> for Update<'_, T> {
             start: None,
             rest: None,
         };
+        // SAFETY: the entry has checked that all sizes agree, `Matrix` that its slice holds them.
+        unsafe { multiply::<V, _>(&product, &Descend { learning_rate, parameters }, workspace) };
+    }
+}
+
+/// One step of gradient descent on a layer's biases.
+///
+/// # Panics
+///
+/// If the sizes do not fit.
+pub fn update_biases<T: Element>(
+    level: Level,
+    learning_rate: T,
+    deltas: Matrix<'_, T>, // (B, O)
+    biases: &mut [T],      // (O)
+    workspace: &mut [T],
+) {
+    assert_eq!(deltas.columns(), biases.len(), "columns of deltas, biases");
+    level.run(UpdateBiases { learning_rate, deltas, biases, workspace });
+}
+
+struct UpdateBiases<'a, T> {
+    learning_rate: T,
+    deltas: Matrix<'a, T>,
+    biases: &'a mut [T],
+    workspace: &'a mut [T],
+}
+
+impl<T: Element> Kernel<T> for UpdateBiases<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector<Element = T>>(self) {
+        let Self { learning_rate, deltas, biases, workspace } = self;
         // The bias gradient is the product with a column of ones: one row, each step with the same factor.
         let one = T::ONE;
-        let ones = Left { start: &raw const one, row: 0, step: 0 };
-        let of_biases = Product { rows: 1, left: ones, ..product };
-        let biases = Rows::contiguous::<V>(biases.as_mut_ptr(), 0);
-        // SAFETY: the entry has checked that all sizes agree, `Matrix` that its slice holds them.
-        unsafe {
-            multiply::<V, _>(&product, &Descend { learning_rate, parameters }, workspace);
-            multiply::<V, _>(&of_biases, &Descend { learning_rate, parameters: biases }, workspace);
-        }
+        let product = Product {
+            rows: 1,
+            columns: deltas.columns(),
+            depth: deltas.rows(),
+            left: Left { start: &raw const one, row: 0, step: 0 },
+            right: Operand::Rows(Rows::contiguous::<V>(deltas.as_ptr(), deltas.stride())),
+            start: None,
+            rest: None,
+        };
+        let parameters = Rows::contiguous::<V>(biases.as_mut_ptr(), 0);
+        // SAFETY: the entry has checked that the sizes agree, `Matrix` that its slice holds them.
+        unsafe { multiply::<V, _>(&product, &Descend { learning_rate, parameters }, workspace) };
     }
 }
 

@@ -30,33 +30,61 @@ pub fn half_squared_error<T: Element>(
         (targets.rows(), targets.columns()),
         "sizes of predictions and targets"
     );
-    level.run(HalfSquaredError { predictions, targets })
+    if predictions.columns() == 0 {
+        return 0.0; // however many rows there are
+    }
+    let mut rows = [0.0; 64];
+    let mut sum = 0.0;
+    for start in (0..predictions.rows()).step_by(rows.len()) {
+        let n = rows.len().min(predictions.rows() - start);
+        squared_errors(level, predictions.window(start, n), targets.window(start, n), &mut rows[..n]);
+        sum = rows[..n].iter().fold(sum, |sum, row| sum + row);
+    }
+    0.5 * sum
 }
 
-struct HalfSquaredError<'a, T> {
+/// Half the sum of the rows' squared errors: the loss of a batch.
+#[must_use]
+pub fn half_of_sum(rows: &[f64]) -> f64 {
+    0.5 * rows.iter().fold(0.0, |sum, row| sum + row)
+}
+
+/// The sum of squared errors of each row.
+///
+/// # Panics
+///
+/// If the sizes do not fit.
+pub fn squared_errors<T: Element>(
+    level: Level,
+    predictions: Matrix<'_, T>, // (B, O)
+    targets: Matrix<'_, T>,     // (B, O)
+    out: &mut [f64],            // (B)
+) {
+    assert_eq!(predictions.columns(), targets.columns(), "columns of predictions and targets");
+    assert_eq!((predictions.rows(), targets.rows()), (out.len(), out.len()), "rows of predictions and targets");
+    level.run(SquaredErrors { predictions, targets, out });
+}
+
+struct SquaredErrors<'a, T> {
     predictions: Matrix<'a, T>,
     targets: Matrix<'a, T>,
+    out: &'a mut [f64],
 }
 
-impl<T: Element> Kernel<T> for HalfSquaredError<'_, T> {
-    type Output = f64;
+impl<T: Element> Kernel<T> for SquaredErrors<'_, T> {
+    type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Vector<Element = T>>(self) -> f64 {
+    unsafe fn run<V: Vector<Element = T>>(self) {
         // Plain numbers, but compiled with the level's fused multiply-add; the rows' chains overlap in the CPU.
-        let mut sum = 0.0;
-        if self.predictions.columns() == 0 {
-            return sum; // however many rows there are
-        }
-        for row in 0..self.predictions.rows() {
+        for (row, out) in self.out.iter_mut().enumerate() {
             let mut chain = 0.0;
             for (&prediction, &target) in self.predictions.row(row).iter().zip(self.targets.row(row)) {
                 let error = (prediction - target).to_f64();
                 chain = error.mul_add(error, chain);
             }
-            sum += chain;
+            *out = chain;
         }
-        0.5 * sum
     }
 }
 

@@ -96,6 +96,19 @@ impl<'a, T> Matrix<'a, T> {
         Self { data: &self.data[from..], rows, ..*self }
     }
 
+    /// Some consecutive columns.
+    ///
+    /// # Panics
+    ///
+    /// If they are not all there.
+    #[must_use]
+    pub fn columns_of(&self, start: usize, columns: usize) -> Self {
+        let end = start.checked_add(columns);
+        assert!(end.is_some_and(|end| end <= self.columns), "columns {start} + {columns} of {}", self.columns);
+        let from = if self.rows == 0 || columns == 0 { 0 } else { start };
+        Self { data: &self.data[from..], columns, ..*self }
+    }
+
     pub(super) fn as_ptr(&self) -> *const T {
         self.data.as_ptr()
     }
@@ -154,8 +167,16 @@ impl<'a, T> MatrixMut<'a, T> {
         self.columns
     }
 
-    pub(super) fn stride(&self) -> usize {
+    /// Numbers from one row to the next.
+    #[must_use]
+    pub fn stride(&self) -> usize {
         self.stride
+    }
+
+    /// The slice that the rows lie in.
+    #[must_use]
+    pub fn into_data(self) -> &'a mut [T] {
+        self.data
     }
 
     /// One row.

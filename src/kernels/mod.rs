@@ -27,7 +27,7 @@ pub mod reference;
 mod vector;
 
 pub use activation::Activation;
-pub use buffer::Buffer;
+pub use buffer::{Buffer, LINE};
 pub use dense::Slope;
 pub use level::Level;
 pub use matrix::{Matrix, MatrixMut};

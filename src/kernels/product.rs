@@ -147,20 +147,24 @@ impl Blocks {
         let copy_left = rows > 2 && columns >= 8 * width && rows.saturating_mul(step) * size > 32 * 1024;
         let copy_right = kind == Kind::InputGradient
             || rows >= 3 * V::MR && columns > width && depth.saturating_mul(columns) * size > 16 * 1024;
-        let left = if copy_left { (block * step).next_multiple_of(width) } else { 0 };
+        // The workspace is that of the largest block, so that fewer rows never take more of it.
+        let largest = rows.min(most);
+        let left = if copy_left { (largest * step).next_multiple_of(width) } else { 0 };
         let panels = if block < rows { columns.div_ceil(width) } else { 1 };
         let right = if copy_right { panels * width * step } else { 0 };
         let rest = match kind {
             Kind::Forward | Kind::InputGradient => 0,
-            Kind::Update if depth <= KC => block * REST_WIDTH * V::LANES,
+            Kind::Update if depth <= KC => largest * rest_width::<V>(columns),
             Kind::Update => rows * columns.next_multiple_of(V::LANES),
         };
         Self { rows: block, copy_left, copy_right, left, right, rest }
     }
 }
 
-/// Registers in a row of chains at rest that are finished before the next ones come.
-const REST_WIDTH: usize = 8;
+/// The numbers in a row of chains at rest that are finished before the next ones come: at most eight registers.
+fn rest_width<V: Vector>(columns: usize) -> usize {
+    (8 * V::LANES).min(columns.next_multiple_of(V::LANES))
+}
 
 /// Numbers of workspace that a product of `rows` × `columns` chains of `depth` steps takes.
 pub(super) fn workspace<V: Vector>(kind: Kind, size: (usize, usize, usize)) -> usize {
@@ -259,7 +263,7 @@ unsafe fn block<V: Vector, F: Finish<V::Element>>(
             };
             let rest = match product.rest {
                 Some(outputs) => Rows { start: outputs.at::<V>(rows.start, column), ..outputs },
-                None if product.depth <= KC => Rows::contiguous::<V>(at_rest, REST_WIDTH * V::LANES),
+                None if product.depth <= KC => Rows::contiguous::<V>(at_rest, rest_width::<V>(columns)),
                 None => {
                     let stride = columns.next_multiple_of(V::LANES);
                     Rows::contiguous::<V>(at_rest.add(rows.start * stride + column), stride)

@@ -5,8 +5,10 @@
 pub mod init;
 
 mod dense;
+mod layerwise;
 #[allow(clippy::module_inception)] // the file holds `Network`, as every file here holds what it is named for
 mod network;
 
 pub use dense::Dense;
-pub use network::Network;
+pub use layerwise::Layerwise;
+pub use network::{Network, stride_of};

@@ -4,7 +4,18 @@
 
 use super::Dense;
 use crate::error::Error;
-use crate::kernels::{Activation, Buffer, Element, Level, Matrix, MatrixMut};
+use crate::kernels::{Activation, Buffer, Element, LINE, Level, Matrix, MatrixMut};
+
+/// Numbers from one of `rows` rows to the next: the `width`, and a cache line more where the rows of a matrix that outgrows
+/// half of an L1 cache would begin in few of its sets.
+#[must_use]
+pub fn stride_of<T>(width: usize, rows: usize) -> usize {
+    const FEW_SETS: usize = 512;
+    const HALF_CACHE: usize = 16 * 1024;
+    let bytes = width.saturating_mul(size_of::<T>());
+    let crowded = bytes.is_multiple_of(FEW_SETS) && bytes.saturating_mul(rows) > HALF_CACHE;
+    if crowded { width + LINE / size_of::<T>() } else { width }
+}
 
 /// A chain of dense layers with one activation.
 #[derive(Debug)]
@@ -38,8 +49,9 @@ impl<T: Element> Network<T> {
                 let (argument, shape) = (format!("layer {i}"), vec![n_inputs, n_outputs]);
                 return Err(Error::EmptyLayer { argument, shape });
             }
-            let stride = n_outputs.checked_next_multiple_of(level.lanes::<T>()).ok_or_else(|| too_large.clone())?;
-            layers.push(Dense::new(n_inputs, n_outputs, stride, length));
+            let width = n_outputs.checked_next_multiple_of(level.lanes::<T>()).ok_or_else(|| too_large.clone())?;
+            let stride = stride_of::<T>(width, n_inputs);
+            layers.push(Dense::new(n_inputs, n_outputs, (width, stride), length));
             length = n_inputs
                 .checked_add(1)
                 .and_then(|rows| rows.checked_mul(stride))
@@ -93,10 +105,10 @@ impl<T: Element> Network<T> {
         &self.parameters
     }
 
-    /// The same, to be written, beside the layers.
+    /// The same, to be written.
     #[must_use]
-    pub fn layers_and_buffer(&mut self) -> (&[Dense], &mut Buffer<T>) {
-        (&self.layers, &mut self.parameters)
+    pub fn buffer_mut(&mut self) -> &mut Buffer<T> {
+        &mut self.parameters
     }
 
     /// No parameter is infinite or NaN.

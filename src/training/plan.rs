@@ -1,12 +1,20 @@
-//! `Plan`: the memory of one training step, laid out once, and the step itself, forward beside backward.
+//! `Plan`: one training step, laid out once: its memory, its jobs, and how many threads they are worth.
 //!
-//! For every layer it keeps the activations and the deltas of a batch (B, stride); a step allocates nothing, and its
-//! results are those of the notebook's functions, bit for bit.
+//! A step has two rounds of jobs. In `pass` each job takes some samples all the way: forward through every layer, their
+//! errors, and with the exact gradient back to the deltas of every layer, since samples need nothing of each other while the
+//! parameters stand still. In `update` each job takes some rows of parameters and sums their gradients over all samples. The
+//! notebook's gradient needs the new weights on the way back: there a layer's update and its input gradient are rounds of
+//! their own. A step allocates nothing, and its results are those of the notebook's functions, bit for bit.
 
-use crate::error::Error;
-use crate::kernels::online::{Place, Places};
-use crate::kernels::{Buffer, Element, Matrix, MatrixMut, Slope, loss};
-use crate::network::{Dense, Network};
+use std::ops::Range;
+
+use super::passes::Passes;
+use super::rounds::{Rounds, Update};
+use crate::error::{Error, zeros};
+use crate::kernels::online::Places;
+use crate::kernels::{Buffer, Element, Matrix, loss};
+use crate::network::Network;
+use crate::parallel::{self, Threads};
 
 /// Through which weights the error goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,24 +30,35 @@ impl Gradient {
     pub const ALL: &'static [(&'static str, Self)] = &[("notebook", Self::Notebook), ("exact", Self::Exact)];
 }
 
-/// The memory for steps of up to a given number of samples through networks of one shape.
+/// How steps are to be taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings<T> {
+    /// The step size.
+    pub learning_rate: T,
+    /// Through which weights the error goes back.
+    pub gradient: Gradient,
+    /// How many threads take part.
+    pub threads: Threads,
+}
+
+/// Steps of up to a given number of samples through networks of one shape.
 #[derive(Debug)]
 pub struct Plan<T> {
-    /// Where each layer's rows begin in `activations` and in `deltas`; one more entry closes the last.
-    starts: Vec<usize>,
-    activations: Buffer<T>,
-    deltas: Buffer<T>,
-    workspace: Buffer<T>,
+    settings: Settings<T>,
     n_samples: usize,
-    /// Samples in the batch that the activations are of.
+    /// Samples in the batch of the last pass.
     rows: usize,
+    passes: Passes,
+    /// The activations of each layer (B, stride), then the deltas of each.
+    numbers: Buffer<T>,
+    /// The squared error of each sample.
+    errors: Vec<f64>,
+    /// For each thread.
+    workspaces: Buffer<T>,
+    rounds: Rounds,
     /// For single samples and small layers: all of a pass in one kernel.
     online: Option<Places>,
 }
-
-/// Weights of a layer up to which single samples go through the network in one kernel. Beyond it the products are worth
-/// a call each, and the input gradient worth its transposed panels.
-const SMALL_LAYER: usize = 2048;
 
 impl<T: Element> Plan<T> {
     /// A plan for batches of at most `n_samples`.
@@ -47,40 +66,32 @@ impl<T: Element> Plan<T> {
     /// # Errors
     ///
     /// `Error::OutOfMemory`
-    pub fn new(network: &Network<T>, n_samples: usize) -> Result<Self, Error> {
-        let mut starts = vec![0_usize];
-        for layer in network.layers() {
-            let end = layer
-                .stride()
-                .checked_mul(n_samples)
-                .and_then(|size| size.checked_add(starts[starts.len() - 1]))
-                .ok_or(Error::OutOfMemory { numbers: usize::MAX })?;
-            starts.push(end);
-        }
-        let length = starts[starts.len() - 1];
-        let (activations, deltas) = (Buffer::new(length)?, Buffer::new(length)?);
-        let small = |layer: &Dense| layer.n_inputs().saturating_mul(layer.n_outputs()) <= SMALL_LAYER;
-        let online = (n_samples == 1 && network.layers().iter().all(small)).then(|| {
-            let places = network.layers().iter().zip(&starts).map(|(layer, &row)| Place {
-                n_inputs: layer.n_inputs(),
-                n_outputs: layer.n_outputs(),
-                stride: layer.stride(),
-                parameters: layer.start(),
-                row,
-            });
-            Places::new::<T>(network.level(), places.collect())
-        });
-        let workspace = network.layers().iter().map(|layer| layer.workspace::<T>(network.level(), n_samples)).max();
-        let workspace = Buffer::new(if online.is_some() { 0 } else { workspace.unwrap_or(0) })?;
-        Ok(Self { starts, activations, deltas, workspace, n_samples, rows: 0, online })
+    pub fn new(network: &Network<T>, n_samples: usize, settings: Settings<T>) -> Result<Self, Error> {
+        let passes = Passes::of(network, n_samples)?;
+        let too_large = Error::OutOfMemory { numbers: usize::MAX };
+        let numbers = Buffer::new(passes.length().checked_mul(2).ok_or(too_large)?)?;
+        let online = passes.places::<T>(n_samples);
+        let rounds = Rounds::of::<T>(&passes, n_samples, settings, online.is_some());
+        let workspaces = Buffer::new(rounds.of_workspaces.end())?;
+        Ok(Self {
+            settings,
+            n_samples,
+            rows: 0,
+            passes,
+            numbers,
+            errors: zeros(n_samples)?,
+            workspaces,
+            rounds,
+            online,
+        })
     }
 
-    /// Runs a batch through the network and returns its loss; `predictions` and `backward_pass` then speak of it.
+    /// Runs a batch through the network and returns its loss; `predictions` and `update` then speak of it.
     ///
     /// # Panics
     ///
     /// If the batch is empty or larger than the plan, or does not fit the network.
-    pub fn forward_pass(
+    pub fn pass(
         &mut self,
         network: &Network<T>,
         x: Matrix<'_, T>,       // (B, I)
@@ -88,108 +99,108 @@ impl<T: Element> Plan<T> {
     ) -> f64 {
         assert!((1..=self.n_samples).contains(&x.rows()), "a batch that its plan is not made for");
         self.rows = x.rows();
-        let activations = self.activations.as_mut_slice();
-        if let Some(online) = &self.online {
-            let (sample, parameters) = ((x.row(0), targets.row(0)), network.buffer().as_slice());
-            return online.forward_pass(network.activation(), sample, parameters, activations);
-        }
         let parameters = network.buffer().as_slice();
-        for (i, layer) in network.layers().iter().enumerate() {
-            let (before, out) = activations.split_at_mut(self.starts[i]);
-            let input = match i.checked_sub(1) {
-                None => x,
-                Some(i) => outputs_of(&network.layers()[i], &before[self.starts[i]..], x.rows()),
-            };
-            let workspace = &mut self.workspace;
-            layer.forward_pass(network.level(), network.activation(), parameters, input, out, workspace);
+        if let Some(online) = &self.online {
+            let (activations, _) = self.numbers.as_mut_slice().split_at_mut(self.passes.length());
+            return online.forward_pass(self.passes.activation, (x.row(0), targets.row(0)), parameters, activations);
         }
-        let predictions = self.predictions(network, x.rows());
-        loss::half_squared_error(network.level(), predictions, targets)
+        let Self { passes, rounds, .. } = self;
+        let numbers = rounds.of_numbers.split(self.numbers.as_mut_slice());
+        let errors = rounds.of_errors.split(&mut self.errors);
+        let workspaces = rounds.of_workspaces.split(self.workspaces.as_mut_slice());
+        parallel::run(rounds.threads, rounds.samples.len(), |thread, jobs| {
+            let mut workspace = workspaces.take(thread);
+            let workspace = workspace.get_mut(0);
+            for job in jobs {
+                let Range { start, end } = rounds.samples[job];
+                let n_samples = end.min(x.rows()).saturating_sub(start);
+                if n_samples == 0 {
+                    continue;
+                }
+                let (x, targets) = (x.window(start, n_samples), targets.window(start, n_samples));
+                let mut numbers = numbers.take(job);
+                passes.forward_pass(parameters, x, &mut numbers, workspace);
+                passes.errors(targets, &mut numbers, &mut errors.take(job).get_mut(0)[..n_samples]);
+                if self.settings.gradient == Gradient::Exact {
+                    for layer in (1..passes.layers.len()).rev() {
+                        passes.input_gradient(layer, parameters, n_samples, &mut numbers, workspace);
+                    }
+                }
+            }
+        });
+        loss::half_of_sum(&self.errors[..x.rows()])
     }
 
     /// The output layer's activations (B, O) of the last `n_samples` that were run.
     #[must_use]
-    pub fn predictions(&self, network: &Network<T>, n_samples: usize) -> Matrix<'_, T> {
-        let layer = network.layers().len() - 1;
-        outputs_of(&network.layers()[layer], &self.activations.as_slice()[self.starts[layer]..], n_samples)
+    pub fn predictions(&self, n_samples: usize) -> Matrix<'_, T> {
+        let last = self.passes.layers.len() - 1;
+        self.passes.outputs(last, &self.numbers.as_slice()[self.passes.starts[last]..], n_samples)
     }
 
-    /// Goes back through the network and takes one step of gradient descent.
+    /// Takes one step of gradient descent.
     ///
     /// # Panics
     ///
     /// If `x` and `targets` are not of the last batch's size.
-    pub fn backward_pass(
+    pub fn update(
         &mut self,
         network: &mut Network<T>,
         x: Matrix<'_, T>,       // (B, I)
         targets: Matrix<'_, T>, // (B, O)
-        learning_rate: T,
-        gradient: Gradient,
     ) {
-        assert_eq!((x.rows(), targets.rows()), (self.rows, self.rows), "the batch of the last forward pass");
+        assert_eq!((x.rows(), targets.rows()), (self.rows, self.rows), "the batch of the last pass");
+        let Settings { learning_rate, gradient, .. } = self.settings;
         if let Some(online) = &self.online {
-            let options = (network.activation(), learning_rate, gradient == Gradient::Exact);
+            let options = (self.passes.activation, learning_rate, gradient == Gradient::Exact);
+            let (activations, deltas) = self.numbers.as_mut_slice().split_at_mut(self.passes.length());
+            let parameters = network.buffer_mut().as_mut_slice();
             let sample = (x.row(0), targets.row(0));
-            let (_, parameters) = network.layers_and_buffer();
-            let (activations, deltas) = (self.activations.as_slice(), self.deltas.as_mut_slice());
-            return online.backward_pass(options, sample, parameters.as_mut_slice(), activations, deltas);
+            return online.backward_pass(options, sample, parameters, activations, deltas);
         }
-        self.output_deltas(network, targets);
-        for i in (0..network.layers().len()).rev() {
-            match gradient {
-                Gradient::Notebook => {
-                    self.update(network, i, x, learning_rate);
-                    self.input_gradient(network, i, x.rows());
-                }
-                Gradient::Exact => {
-                    self.input_gradient(network, i, x.rows());
-                    self.update(network, i, x, learning_rate);
-                }
+        for round in 0..self.rounds.updates.len() {
+            self.update_round(network, round, x);
+            let layer = self.passes.layers.len() - 1 - round;
+            if gradient == Gradient::Notebook && layer > 0 {
+                self.input_gradient_round(network, layer, x.rows());
             }
         }
     }
 
-    fn output_deltas(&mut self, network: &Network<T>, targets: Matrix<'_, T>) {
-        let i = network.layers().len() - 1;
-        let layer = &network.layers()[i];
-        let predictions = outputs_of(layer, &self.activations.as_slice()[self.starts[i]..], targets.rows());
-        let slope = Slope::Of(network.activation(), predictions);
-        let out = &mut self.deltas.as_mut_slice()[self.starts[i]..];
-        let out = MatrixMut::new(out, targets.rows(), layer.n_outputs(), layer.stride());
-        loss::output_deltas(network.level(), predictions, targets, slope, out);
+    fn update_round(&mut self, network: &mut Network<T>, round: usize, x: Matrix<'_, T>) {
+        let Self { passes, rounds, settings, .. } = self;
+        let Update { jobs: rows_of, of_parameters } = &mut rounds.updates[round];
+        let numbers = self.numbers.as_slice();
+        let parameters = of_parameters.split(network.buffer_mut().as_mut_slice());
+        let workspaces = rounds.of_workspaces.split(self.workspaces.as_mut_slice());
+        parallel::run(rounds.threads, rows_of.len(), |thread, jobs| {
+            let mut workspace = workspaces.take(thread);
+            let workspace = workspace.get_mut(0);
+            for job in jobs {
+                let mut parameters = parameters.take(job);
+                for (part, (layer, rows)) in rows_of[job].iter().enumerate() {
+                    let parameters = parameters.get_mut(part);
+                    passes.update((*layer, rows.clone()), settings.learning_rate, x, numbers, parameters, workspace);
+                }
+            }
+        });
     }
 
-    /// From the deltas of layer `i` to those of the layer before; the first layer has none before it.
-    fn input_gradient(&mut self, network: &Network<T>, i: usize, n_samples: usize) {
-        let Some(before) = i.checked_sub(1) else { return };
-        let rows = &self.activations.as_slice()[self.starts[before]..];
-        let activations = outputs_of(&network.layers()[before], rows, n_samples);
-        let slope = Slope::Of(network.activation(), activations);
-        let (out, deltas) = self.deltas.as_mut_slice().split_at_mut(self.starts[i]);
-        let out =
-            MatrixMut::new(&mut out[self.starts[before]..], n_samples, activations.columns(), activations.stride());
+    /// From the deltas of `layer` to those of the layer before, all samples.
+    fn input_gradient_round(&mut self, network: &Network<T>, layer: usize, rows: usize) {
+        let Self { passes, rounds, .. } = self;
         let parameters = network.buffer().as_slice();
-        network.layers()[i].input_gradient(network.level(), parameters, deltas, slope, out, &mut self.workspace);
-    }
-
-    /// The step of layer `i`.
-    fn update(&mut self, network: &mut Network<T>, i: usize, x: Matrix<'_, T>, learning_rate: T) {
-        let level = network.level();
-        let input = match i {
-            0 => x,
-            _ => {
-                let rows = &self.activations.as_slice()[self.starts[i - 1]..];
-                outputs_of(&network.layers()[i - 1], rows, x.rows())
+        let numbers = rounds.of_numbers.split(self.numbers.as_mut_slice());
+        let workspaces = rounds.of_workspaces.split(self.workspaces.as_mut_slice());
+        parallel::run(rounds.threads, rounds.samples.len(), |thread, jobs| {
+            let mut workspace = workspaces.take(thread);
+            for job in jobs {
+                let Range { start, end } = rounds.samples[job];
+                let n_samples = end.min(rows).saturating_sub(start);
+                if n_samples > 0 {
+                    passes.input_gradient(layer, parameters, n_samples, &mut numbers.take(job), workspace.get_mut(0));
+                }
             }
-        };
-        let deltas = &self.deltas.as_slice()[self.starts[i]..];
-        let (layers, parameters) = network.layers_and_buffer();
-        layers[i].update(level, parameters.as_mut_slice(), learning_rate, input, deltas, &mut self.workspace);
+        });
     }
-}
-
-/// The outputs (B, O) of a layer without their padding, from where its rows begin.
-fn outputs_of<'a, T>(layer: &Dense, rows: &'a [T], n_samples: usize) -> Matrix<'a, T> {
-    Matrix::new(rows, n_samples, layer.n_outputs(), layer.stride())
 }

@@ -7,7 +7,7 @@
 use crate::error::{Error, zeros};
 use crate::kernels::{Element, Matrix};
 use crate::network::Network;
-use crate::training::{Batches, Gradient, Plan};
+use crate::training::{Batches, Plan, Settings};
 
 /// Steps between two copies of the parameters. A copy is cheaper than the cheapest step (batch 1: one read and one write
 /// of a parameter against two of each and their arithmetic), so that this costs at most one part in 64.
@@ -22,15 +22,6 @@ const WORK_PER_STEP: usize = 500;
 /// About what a step costs, in floating-point operations.
 pub(crate) fn work_per_step(n_parameters: usize, batch_size: usize) -> usize {
     n_parameters.saturating_mul(batch_size).saturating_mul(6).saturating_add(WORK_PER_STEP)
-}
-
-/// How to train.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings<T> {
-    /// The step size.
-    pub learning_rate: T,
-    /// Through which weights the error goes back.
-    pub gradient: Gradient,
 }
 
 /// The caller's view of a running training.
@@ -62,14 +53,13 @@ pub fn train<T: Element>(
 ) -> Result<(), Error> {
     let parameters = network.buffer().as_slice().len();
     let mut trainer = Trainer {
-        plan: Plan::new(network, batches.batch_size())?,
+        plan: Plan::new(network, batches.batch_size(), settings)?,
         snapshot: Snapshot { steps: 0, parameters: zeros(parameters)? },
         steps: 0,
         work_per_step: work_per_step(parameters, batches.batch_size()),
         work: 0,
         network,
         batches,
-        settings,
         observer,
     };
     let result = trainer.run(losses);
@@ -83,7 +73,6 @@ pub fn train<T: Element>(
 struct Trainer<'a, 'data, T, O> {
     network: &'a mut Network<T>,
     batches: &'a mut Batches<'data, T>,
-    settings: Settings<T>,
     observer: &'a mut O,
     plan: Plan<T>,
     snapshot: Snapshot<T>,
@@ -119,7 +108,7 @@ impl<T: Element, O: Observer<T>> Trainer<'_, '_, T, O> {
             if !loss_of_epoch.is_finite() {
                 return Err(self.go_back(Some(*loss_of_epoch))); // the sum of finite losses
             }
-            let predictions = (per_epoch == 1).then(|| self.plan.predictions(self.network, batch_size));
+            let predictions = (per_epoch == 1).then(|| self.plan.predictions(batch_size));
             if !self.observer.epoch(epoch, *loss_of_epoch, predictions) {
                 return Err(Error::Stopped);
             }
@@ -131,7 +120,7 @@ impl<T: Element, O: Observer<T>> Trainer<'_, '_, T, O> {
     /// is seen not to be finite; no step is taken then.
     fn step(&mut self, epoch: usize, batch: usize) -> Result<f64, Option<f64>> {
         let (x, y) = self.batches.get(epoch, batch);
-        let loss = self.plan.forward_pass(self.network, x, y);
+        let loss = self.plan.pass(self.network, x, y);
         if !loss.is_finite() {
             return Err(Some(loss));
         }
@@ -141,8 +130,7 @@ impl<T: Element, O: Observer<T>> Trainer<'_, '_, T, O> {
             }
             self.snapshot.take(self.steps, self.network);
         }
-        let Settings { learning_rate, gradient, .. } = self.settings;
-        self.plan.backward_pass(self.network, x, y, learning_rate, gradient);
+        self.plan.update(self.network, x, y);
         self.steps += 1;
         Ok(loss)
     }
@@ -171,12 +159,11 @@ impl<T: Element, O: Observer<T>> Trainer<'_, '_, T, O> {
                 return stopped;
             }
             let (x, y) = self.batches.get(self.steps / per_epoch, self.steps % per_epoch);
-            self.plan.forward_pass(self.network, x, y);
-            let Settings { learning_rate, gradient, .. } = self.settings;
-            self.plan.backward_pass(self.network, x, y, learning_rate, gradient);
+            self.plan.pass(self.network, x, y);
+            self.plan.update(self.network, x, y);
             self.steps += 1;
             let (x, y) = self.batches.get(self.steps / per_epoch, self.steps % per_epoch);
-            if !(self.network.is_finite() && self.plan.forward_pass(self.network, x, y).is_finite()) {
+            if !(self.network.is_finite() && self.plan.pass(self.network, x, y).is_finite()) {
                 self.restore();
                 epoch = self.steps / per_epoch;
                 break;
@@ -189,7 +176,6 @@ impl<T: Element, O: Observer<T>> Trainer<'_, '_, T, O> {
     /// Goes back to the copy.
     fn restore(&mut self) {
         self.steps = self.snapshot.steps;
-        let (_, parameters) = self.network.layers_and_buffer();
-        parameters.as_mut_slice().copy_from_slice(&self.snapshot.parameters);
+        self.network.buffer_mut().as_mut_slice().copy_from_slice(&self.snapshot.parameters);
     }
 }

@@ -6,6 +6,7 @@ use super::levels;
 use ironprop::Error;
 use ironprop::kernels::{Activation, Element, Level, Matrix, reference};
 use ironprop::network::{Network, init};
+use ironprop::parallel::Threads;
 use ironprop::training::{Batches, Gradient, Observer, Settings, train};
 
 /// Goes on until so many epochs are over.
@@ -72,7 +73,8 @@ fn numbers<T: Element>(n: usize, step: f64) -> Vec<T> {
     (0..n).map(|i| T::from_f64((i as f64 * step).sin())).collect()
 }
 
-fn check<T: Element>(sizes: &[usize], n_samples: usize, batch_size: usize) {
+fn check<T: Element>(sizes: &[usize], n_samples: usize, batch_size: usize, threads: usize) {
+    let threads = Threads::Exactly(threads);
     let n_outputs = sizes[sizes.len() - 1];
     let (x, y) = (numbers::<T>(n_samples * sizes[0], 1.3), numbers::<T>(n_samples * n_outputs, 0.7));
     for level in levels() {
@@ -85,7 +87,7 @@ fn check<T: Element>(sizes: &[usize], n_samples: usize, batch_size: usize) {
                 let targets = Matrix::packed(&y, n_samples, n_outputs);
                 let mut batches = Batches::new(rows, targets, batch_size, None).unwrap();
                 let learning_rate = T::from_f64(0.125);
-                let settings = Settings { learning_rate, gradient };
+                let settings = Settings { learning_rate, gradient, threads };
                 let mut losses = [0.0; 3];
                 train(&mut network, &mut batches, settings, &mut Until(9), &mut losses).unwrap();
                 for loss in losses {
@@ -119,8 +121,10 @@ fn a_training_equals_the_naive_loop() {
         (&[1, 1, 1, 1, 1, 1], 7, 3),
         (&[20, 300, 5], 13, 13),
     ] {
-        check::<f32>(sizes, n_samples, batch_size);
-        check::<f64>(sizes, n_samples, batch_size);
+        for threads in [1, 2, 3, 8] {
+            check::<f32>(sizes, n_samples, batch_size, threads);
+            check::<f64>(sizes, n_samples, batch_size, threads);
+        }
     }
 }
 
@@ -141,7 +145,7 @@ fn diverge<T: Element>(batch_size: usize, good_steps: usize) {
     }
     let mut batches =
         Batches::new(Matrix::packed(&x, n_samples, 2), Matrix::packed(&y, n_samples, 1), batch_size, None).unwrap();
-    let settings = Settings { learning_rate, gradient: Gradient::Exact };
+    let settings = Settings { learning_rate, gradient: Gradient::Exact, threads: Threads::AtMost(2) };
     let error = train(&mut network, &mut batches, settings, &mut Until(usize::MAX), &mut [0.0; 3]).unwrap_err();
     assert_eq!(error, Error::Diverged { epoch: 0, loss: Some(f64::INFINITY), at_once: good_steps == 0 });
     assert_eq!(bits(&parameters_of(&network)), bits(&expected));
@@ -164,7 +168,7 @@ fn a_stopped_training_is_at_a_whole_step() {
         let mut network = Network::new(&[2, 3, 1], Activation::Sigmoid, Level::current().unwrap()).unwrap();
         init::initialize(&mut network, init::Scheme::Normal, 3);
         let mut batches = Batches::new(Matrix::packed(&x, 4, 2), Matrix::packed(&y, 4, 1), 3, Some(8)).unwrap();
-        let settings = Settings { learning_rate: 0.5, gradient: Gradient::Exact };
+        let settings = Settings { learning_rate: 0.5, gradient: Gradient::Exact, threads: Threads::AtMost(2) };
         let result = train(&mut network, &mut batches, settings, &mut Until(until), &mut vec![0.0; epochs]);
         (result, bits(&parameters_of(&network)))
     };

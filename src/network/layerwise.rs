@@ -1,0 +1,134 @@
+//! The products of a layer on several threads, each a round of its own: shares of the outputs for each thread, and of what
+//! they are written to.
+//!
+//! This is how the notebook's pair runs, on the caller's arrays. A training plans its rounds once (`training/plan.rs`).
+
+use std::iter::once;
+use std::ops::Range;
+
+use crate::kernels::{Activation, Buffer, Element, LINE, Level, Matrix, MatrixMut, Slope, dense};
+use crate::parallel::{self, Partition};
+
+/// What the products of some layers need beside their operands.
+#[derive(Debug)]
+pub struct Layerwise<T> {
+    level: Level,
+    threads: usize,
+    workspaces: Buffer<T>,
+    of_workspaces: Partition,
+}
+
+impl<T: Element> Layerwise<T> {
+    /// For `n_samples` through layers of these widths, features first.
+    ///
+    /// # Errors
+    ///
+    /// `Error::OutOfMemory`
+    pub fn new(level: Level, threads: usize, n_samples: usize, sizes: &[usize]) -> Result<Self, crate::Error> {
+        let of = |pair: &[usize]| dense::workspace::<T>(level, n_samples, (pair[0], pair[1]));
+        let size = sizes.windows(2).map(of).max().unwrap_or(0).next_multiple_of(LINE / size_of::<T>());
+        let of_workspaces = Partition::new((0..threads).map(|thread| once(thread * size..(thread + 1) * size)));
+        Ok(Self { level, threads, workspaces: Buffer::new(threads * size)?, of_workspaces })
+    }
+
+    /// See `dense::forward`.
+    pub fn forward<'a>(
+        &mut self,
+        activation: Activation,
+        x: Matrix<'_, T>,                          // (B, I)
+        parameters: (Matrix<'_, T>, &[T]),         // (I, O), (O)
+        activations: MatrixMut<'a, T>,             // (B, O)
+        mut derivatives: Option<MatrixMut<'_, T>>, // (B, O)
+    ) -> Matrix<'a, T> {
+        let level = self.level;
+        if self.threads == 1 {
+            let workspace = self.workspaces.as_mut_slice();
+            return dense::forward(level, activation, x, parameters, activations, derivatives, workspace);
+        }
+        let (columns, stride) = (activations.columns(), activations.stride());
+        let data = activations.into_data();
+        let slope_stride = derivatives.as_ref().map(MatrixMut::stride);
+        let mut none = [];
+        let slopes = derivatives.as_mut().map_or(&mut none[..], |derivatives| derivatives.reborrow().into_data());
+        self.shares(
+            x.rows(),
+            (&mut *data, (stride, columns)),
+            (slopes, (slope_stride.unwrap_or(0), columns)),
+            |rows, out, slopes, workspace| {
+                let out = MatrixMut::new(out, rows.len(), columns, stride);
+                let slopes = slope_stride.map(|stride| MatrixMut::new(slopes, rows.len(), columns, stride));
+                let x = x.window(rows.start, rows.len());
+                dense::forward(level, activation, x, parameters, out, slopes, workspace);
+            },
+        );
+        Matrix::new(data, x.rows(), columns, stride)
+    }
+
+    /// See `dense::input_gradient`.
+    pub fn input_gradient(
+        &mut self,
+        deltas: Matrix<'_, T>,  // (B, O)
+        weights: Matrix<'_, T>, // (I, O)
+        slope: Slope<'_, T>,    // (B, I)
+        out: MatrixMut<'_, T>,  // (B, I)
+    ) {
+        let level = self.level;
+        if self.threads == 1 {
+            return dense::input_gradient(level, deltas, weights, slope, out, self.workspaces.as_mut_slice());
+        }
+        let (columns, stride) = (out.columns(), out.stride());
+        let work = |rows: Range<usize>, out: &mut [T], _: &mut [T], workspace: &mut [T]| {
+            let out = MatrixMut::new(out, rows.len(), columns, stride);
+            let (deltas, slope) = (deltas.window(rows.start, rows.len()), slope.window(rows.start, rows.len()));
+            dense::input_gradient(level, deltas, weights, slope, out, workspace);
+        };
+        self.shares(deltas.rows(), (out.into_data(), (stride, columns)), (&mut [], (0, 0)), work);
+    }
+
+    /// See `dense::update` and `dense::update_biases`.
+    pub fn update(
+        &mut self,
+        learning_rate: T,
+        x: Matrix<'_, T>,                                // (B, I)
+        deltas: Matrix<'_, T>,                           // (B, O)
+        (weights, biases): (MatrixMut<'_, T>, &mut [T]), // (I, O), (O)
+    ) {
+        let level = self.level;
+        dense::update_biases(level, learning_rate, deltas, biases, self.workspaces.as_mut_slice());
+        if self.threads == 1 {
+            return dense::update(level, learning_rate, x, deltas, weights, self.workspaces.as_mut_slice());
+        }
+        let (columns, stride) = (weights.columns(), weights.stride());
+        let work = |rows: Range<usize>, weights: &mut [T], _: &mut [T], workspace: &mut [T]| {
+            let weights = MatrixMut::new(weights, rows.len(), columns, stride);
+            dense::update(level, learning_rate, x.columns_of(rows.start, rows.len()), deltas, weights, workspace);
+        };
+        self.shares(x.columns(), (weights.into_data(), (stride, columns)), (&mut [], (0, 0)), work);
+    }
+
+    /// A round in which each thread works on its share of `rows`, with their parts of two slices of rows, each with its
+    /// stride and width, and a workspace.
+    fn shares(
+        &mut self,
+        rows: usize,
+        (first, first_row): (&mut [T], (usize, usize)),
+        (second, second_row): (&mut [T], (usize, usize)),
+        work: impl Fn(Range<usize>, &mut [T], &mut [T], &mut [T]) + Sync,
+    ) {
+        let share = rows.div_ceil(self.threads).max(1);
+        let shares: Vec<_> = (0..rows).step_by(share).map(|start| start..rows.min(start + share)).collect();
+        let partition = |(stride, width): (usize, usize)| {
+            Partition::new(shares.iter().map(|rows| once(rows.start * stride..(rows.end - 1) * stride + width)))
+        };
+        let (mut of_first, mut of_second) = (partition(first_row), partition(second_row));
+        let (first, second) = (of_first.split(first), of_second.split(second));
+        let workspaces = self.of_workspaces.split(self.workspaces.as_mut_slice());
+        parallel::run(self.threads, shares.len(), |thread, jobs| {
+            let mut workspace = workspaces.take(thread);
+            for job in jobs {
+                let (mut first, mut second) = (first.take(job), second.take(job));
+                work(shares[job].clone(), first.get_mut(0), second.get_mut(0), workspace.get_mut(0));
+            }
+        });
+    }
+}
