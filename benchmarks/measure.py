@@ -32,6 +32,10 @@ FULL = Effort(rounds=11, seconds=0.04)
 QUICK = Effort(rounds=3, seconds=0.02)
 
 
+# Threads of a BLAS spin for some 25 ms after their last work, on a core that the next one needs.
+SETTLE = 0.04
+
+
 @dataclass(frozen=True)
 class Race:
     """The seconds per step of every contestant in every round."""
@@ -73,6 +77,7 @@ def race(contestants: dict[str, Contestant], effort: Effort, restore: Callable[[
             first = turn % len(names)  # nobody always follows the same one
             for name in names[first:] + names[:first]:
                 restore()
+                time.sleep(SETTLE)
                 contestants[name](1)  # warms the caches
                 elapsed = _elapsed(contestants[name], steps[name])
                 seconds[name].append(elapsed / steps[name])

@@ -12,7 +12,7 @@ use super::layers::{Layers, Targets, check_dtype, shape_error};
 use super::options::{learning_rate, named};
 use super::overlap::check_overlap;
 use crate::error::{Error, zeros};
-use crate::kernels::{Activation, Level, Matrix, MatrixMut, Slope, loss};
+use crate::kernels::{Activation, Level, Matrix, MatrixMut, Slope, dense, loss};
 use crate::network::Layerwise;
 use crate::parallel::Threads;
 use crate::training::Gradient;
@@ -70,10 +70,12 @@ fn forward<'py, T: Number>(
         }
         let operations = n_samples.saturating_mul(layers.n_parameters()).saturating_mul(2);
         let threads = threads(operations)?;
-        let mut rounds = Layerwise::new(level, threads, n_samples, &layers.sizes())?;
+        let widths = (0..layers.len()).map(|layer| (layers.n_inputs(layer), layers.n_outputs(layer)));
+        let workspaces = widths.map(|widths| dense::forward_workspace::<T>(level, n_samples, widths));
+        let mut layerwise = Layerwise::new(level, threads, workspaces)?;
         run_detached(py, operations, || {
             for (weights, biases, out, slopes) in steps {
-                input = rounds.forward(activation, input, (weights, biases), out, Some(slopes));
+                input = layerwise.forward(activation, input, (weights, biases), out, Some(slopes));
             }
         });
     }
@@ -212,7 +214,9 @@ fn backward<T: Number>(
     let y = kept.targets.rows::<T>(&mut row)?;
     let pred = Matrix::packed(kept.pred.numbers::<T>()?, n_samples, y.columns());
     let operations = n_samples.saturating_mul(layers.n_parameters()).saturating_mul(4);
-    let mut rounds = Layerwise::new(level, threads(operations)?, n_samples, &sizes)?;
+    let widths = sizes.windows(2).map(|pair| (pair[0], pair[1]));
+    let workspaces = widths.map(|widths| dense::backward_workspace::<T>(level, n_samples, widths));
+    let mut layerwise = Layerwise::new(level, threads(operations)?, workspaces)?;
     let mut steps = Vec::with_capacity(layers.len());
     for (layer, numbers) in layers.numbers_mut::<T>().enumerate() {
         let (weights, biases) = numbers?;
@@ -228,18 +232,18 @@ fn backward<T: Number>(
         loss::output_deltas(level, pred, y, Slope::Stored(last), out);
         while let Some((mut weights, biases, input, _)) = steps.pop() {
             let layer_deltas = Matrix::packed(deltas, n_samples, weights.columns());
-            let mut go_back = |weights: Matrix<'_, T>, rounds: &mut Layerwise<T>| {
+            let mut go_back = |weights: Matrix<'_, T>, layerwise: &mut Layerwise<T>| {
                 if let Some((.., before)) = steps.last() {
                     let out = MatrixMut::packed(deltas_before, n_samples, before.columns());
-                    rounds.input_gradient(layer_deltas, weights, Slope::Stored(*before), out);
+                    layerwise.input_gradient(layer_deltas, weights, Slope::Stored(*before), out);
                 }
             };
             if gradient == Gradient::Exact {
-                go_back(weights.as_matrix(), &mut rounds);
+                go_back(weights.as_matrix(), &mut layerwise);
             }
-            rounds.update(rate, input, layer_deltas, (weights.reborrow(), biases));
+            layerwise.update(rate, input, layer_deltas, (weights.reborrow(), biases));
             if gradient == Gradient::Notebook {
-                go_back(weights.as_matrix(), &mut rounds);
+                go_back(weights.as_matrix(), &mut layerwise);
             }
             std::mem::swap(&mut deltas, &mut deltas_before);
         }

@@ -373,16 +373,26 @@ impl<T: Element> Finish<T> for Descend<T> {
     }
 }
 
-/// Numbers of workspace that the three products of a layer take for `n_samples`.
+/// Numbers of workspace that the forward pass of a layer takes for `n_samples`.
 #[must_use]
-pub fn workspace<T: Element>(level: Level, n_samples: usize, (n_inputs, n_outputs): (usize, usize)) -> usize {
-    level.run(Workspace { n_samples, n_inputs, n_outputs, number: PhantomData::<T> })
+pub fn forward_workspace<T: Element>(level: Level, n_samples: usize, (n_inputs, n_outputs): (usize, usize)) -> usize {
+    workspace::<T>(level, Kind::Forward, (n_samples, n_outputs, n_inputs))
+}
+
+/// Numbers of workspace that the input gradient and the updates of a layer take for `n_samples`.
+#[must_use]
+pub fn backward_workspace<T: Element>(level: Level, n_samples: usize, (n_inputs, n_outputs): (usize, usize)) -> usize {
+    let input_gradient = workspace::<T>(level, Kind::InputGradient, (n_samples, n_inputs, n_outputs));
+    input_gradient.max(workspace::<T>(level, Kind::Update, (n_inputs, n_outputs, n_samples)))
+}
+
+fn workspace<T: Element>(level: Level, kind: Kind, size: (usize, usize, usize)) -> usize {
+    level.run(Workspace { kind, size, number: PhantomData::<T> })
 }
 
 struct Workspace<T> {
-    n_samples: usize,
-    n_inputs: usize,
-    n_outputs: usize,
+    kind: Kind,
+    size: (usize, usize, usize),
     number: PhantomData<T>,
 }
 
@@ -391,10 +401,6 @@ impl<T: Element> Kernel<T> for Workspace<T> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) -> usize {
-        let Self { n_samples, n_inputs, n_outputs, .. } = self;
-        let forward = product::workspace::<V>(Kind::Forward, (n_samples, n_outputs, n_inputs));
-        let input_gradient = product::workspace::<V>(Kind::InputGradient, (n_samples, n_inputs, n_outputs));
-        let update = product::workspace::<V>(Kind::Update, (n_inputs, n_outputs, n_samples));
-        forward.max(input_gradient).max(update)
+        product::workspace::<V>(self.kind, self.size)
     }
 }

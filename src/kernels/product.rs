@@ -168,6 +168,9 @@ fn rest_width<V: Vector>(columns: usize) -> usize {
 
 /// Numbers of workspace that a product of `rows` × `columns` chains of `depth` steps takes.
 pub(super) fn workspace<V: Vector>(kind: Kind, size: (usize, usize, usize)) -> usize {
+    if is_tiny::<V>(kind, size) {
+        return 0;
+    }
     let blocks = Blocks::of::<V>(kind, size);
     blocks.left + blocks.right + blocks.rest
 }
@@ -193,7 +196,12 @@ pub(super) unsafe fn multiply<V: Vector, F: Finish<V::Element>>(
         (_, Some(_)) => Kind::Forward,
         (_, None) => Kind::Update,
     };
-    let blocks = Blocks::of::<V>(kind, (product.rows, product.columns, product.depth));
+    let size = (product.rows, product.columns, product.depth);
+    if is_tiny::<V>(kind, size) {
+        // SAFETY: the caller's contract.
+        return unsafe { few_chains::<V, F>(product, finish) };
+    }
+    let blocks = Blocks::of::<V>(kind, size);
     assert!(workspace.len() >= blocks.left + blocks.right + blocks.rest, "the workspace is too small");
     let workspace = workspace.as_mut_ptr();
     let mut done = 0;
@@ -210,6 +218,70 @@ pub(super) unsafe fn multiply<V: Vector, F: Finish<V::Element>>(
         done = depth.end;
         if done == product.depth {
             break;
+        }
+    }
+}
+
+/// Steps of all chains of a product up to which blocks, tiles and copies cost more than they bring: a step takes at most the
+/// latency of a multiply-add, 1.3 ns, and they take some 50 ns.
+const FEW_STEPS: usize = 64;
+
+fn is_tiny<V: Vector>(kind: Kind, (rows, columns, depth): (usize, usize, usize)) -> bool {
+    let lanes = if kind == Kind::InputGradient { 1 } else { V::LANES };
+    rows.saturating_mul(columns.div_ceil(lanes)).saturating_mul(depth) <= FEW_STEPS
+}
+
+/// A tiny product of contiguous rows, one or four registers after the other, or number by number where the right operand comes as columns.
+///
+/// # Safety
+///
+/// As for `multiply`.
+#[inline(always)]
+unsafe fn few_chains<V: Vector, F: Finish<V::Element>>(product: &Product<V::Element>, finish: &F) {
+    let &Product { rows, columns, depth, left, right, start, .. } = product;
+    let left = |row: usize, k: usize| left.start.wrapping_add(row.wrapping_mul(left.row) + k.wrapping_mul(left.step));
+    macro_rules! chain {
+        ($Registers:ty, $whole:literal, $right:expr, $row:expr, $column:expr, $n:expr) => {{
+            type Registers<V> = $Registers;
+            let mut chain = match start {
+                Some(start) => Registers::<V>::load_some::<$whole>(start.at::<V>(0, $column), $n),
+                None => Registers::<V>::splat(V::Element::ZERO),
+            };
+            for k in 0..depth {
+                let right = Registers::<V>::load_some::<$whole>($right.at::<V>(k, $column), $n);
+                chain = Registers::<V>::splat(*left($row, k)).mul_add(right, chain);
+            }
+            finish.finish::<Registers<V>, $whole>(chain, $row, $column, $n);
+        }};
+    }
+    // SAFETY: rows, columns and steps are those of the product, which the caller vouches for.
+    unsafe {
+        for row in 0..rows {
+            match right {
+                Operand::Rows(right) => {
+                    let mut column = 0;
+                    while column + 4 * V::LANES <= columns {
+                        chain!(Pair<Pair<V>>, true, right, row, column, 4 * V::LANES);
+                        column += 4 * V::LANES;
+                    }
+                    while column + V::LANES <= columns {
+                        chain!(V, true, right, row, column, V::LANES);
+                        column += V::LANES;
+                    }
+                    if column < columns {
+                        chain!(V, false, right, row, column, columns - column);
+                    }
+                }
+                Operand::Columns { start, stride } => {
+                    for column in 0..columns {
+                        let mut chain = V::Element::ZERO;
+                        for k in 0..depth {
+                            chain = (*left(row, k)).mul_add(*start.add(column * stride + k), chain);
+                        }
+                        finish.finish::<V, false>(V::splat(chain), row, column, 1);
+                    }
+                }
+            }
         }
     }
 }

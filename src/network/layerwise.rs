@@ -15,20 +15,19 @@ pub struct Layerwise<T> {
     level: Level,
     threads: usize,
     workspaces: Buffer<T>,
-    of_workspaces: Partition,
+    /// Numbers of workspace of a thread.
+    workspace: usize,
 }
 
 impl<T: Element> Layerwise<T> {
-    /// For `n_samples` through layers of these widths, features first.
+    /// For products whose workspaces have at most so many numbers.
     ///
     /// # Errors
     ///
     /// `Error::OutOfMemory`
-    pub fn new(level: Level, threads: usize, n_samples: usize, sizes: &[usize]) -> Result<Self, crate::Error> {
-        let of = |pair: &[usize]| dense::workspace::<T>(level, n_samples, (pair[0], pair[1]));
-        let size = sizes.windows(2).map(of).max().unwrap_or(0).next_multiple_of(LINE / size_of::<T>());
-        let of_workspaces = Partition::new((0..threads).map(|thread| once(thread * size..(thread + 1) * size)));
-        Ok(Self { level, threads, workspaces: Buffer::new(threads * size)?, of_workspaces })
+    pub fn new(level: Level, threads: usize, workspaces: impl Iterator<Item = usize>) -> Result<Self, crate::Error> {
+        let workspace = workspaces.max().unwrap_or(0).next_multiple_of(LINE / size_of::<T>());
+        Ok(Self { level, threads, workspaces: Buffer::new(threads * workspace)?, workspace })
     }
 
     /// See `dense::forward`.
@@ -122,7 +121,9 @@ impl<T: Element> Layerwise<T> {
         };
         let (mut of_first, mut of_second) = (partition(first_row), partition(second_row));
         let (first, second) = (of_first.split(first), of_second.split(second));
-        let workspaces = self.of_workspaces.split(self.workspaces.as_mut_slice());
+        let of_thread = |thread| once(thread * self.workspace..(thread + 1) * self.workspace);
+        let mut of_workspaces = Partition::new((0..self.threads).map(of_thread));
+        let workspaces = of_workspaces.split(self.workspaces.as_mut_slice());
         parallel::run(self.threads, shares.len(), |thread, jobs| {
             let mut workspace = workspaces.take(thread);
             for job in jobs {

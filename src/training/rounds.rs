@@ -57,8 +57,9 @@ impl Rounds {
         let largest = samples.iter().map(Range::len).max().unwrap_or(0);
         let workspace = passes.layers.iter().map(|layer| {
             let widths = (layer.n_inputs(), layer.width());
-            let of = |n_samples| dense::workspace::<T>(passes.level, n_samples, widths);
-            of(largest).max(of(n_samples))
+            let forward = dense::forward_workspace::<T>(passes.level, largest, widths);
+            let backward = |n_samples| dense::backward_workspace::<T>(passes.level, n_samples, widths);
+            forward.max(backward(largest)).max(backward(n_samples))
         });
         let line = LINE / size_of::<T>();
         let workspace = if online { 0 } else { workspace.max().unwrap_or(0).next_multiple_of(line) };

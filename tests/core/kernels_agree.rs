@@ -91,7 +91,8 @@ fn check_layer<T: Bits>((b, i, o): (usize, usize, usize), gap: usize, seed: u64,
     }
     let learning_rate = T::from_f64(0.375);
     for level in levels() {
-        let workspace = &mut nans::<T>(dense::workspace::<T>(level, b, (i, o)));
+        let forward = dense::forward_workspace::<T>(level, b, (i, o));
+        let workspace = &mut nans::<T>(dense::backward_workspace::<T>(level, b, (i, o)).max(forward));
         let x_spread = spread(&x, i, i + gap);
         let w_spread = spread(&weights, o, o + gap);
         let (x_rows, w_rows) = (Matrix::new(&x_spread, b, i, i + gap), Matrix::new(&w_spread, i, o, o + gap));
