@@ -35,6 +35,8 @@ QUICK = Effort(rounds=3, seconds=0.02)
 # Threads of a BLAS spin for some 25 ms after their last work, on a core that the next one needs.
 SETTLE = 0.04
 
+FEWEST_STEPS = 8
+
 
 @dataclass(frozen=True)
 class Race:
@@ -95,14 +97,14 @@ def _elapsed(contestant: Contestant, steps: int) -> float:
 
 
 def _calibrate(contestant: Contestant, seconds: float, restore: Callable[[], object]) -> int:
-    """Return how many steps last `seconds`."""
+    """Return how many steps last `seconds`, but enough that what is done once does not count."""
     steps = 1
     contestant(1)
     while True:
         restore()
         elapsed = _elapsed(contestant, steps)
         if elapsed >= seconds / 2:
-            return max(1, round(steps * max(1.0, seconds / elapsed)))
+            return max(FEWEST_STEPS, round(steps * max(1.0, seconds / elapsed)))
         # At most tenfold: a first guess from a few microseconds is not to be trusted.
         steps *= max(2, min(10, int(seconds / max(elapsed, 1e-9))))
 

@@ -254,7 +254,8 @@ impl<T: Element, D: Derivative> Finish<T> for Derive<T, D> {
     }
 }
 
-/// One step of gradient descent on a layer's weights, or on some rows of them with as many columns of `x`.
+/// One step of gradient descent on a layer's parameters, or on some rows of its weights with as many columns of `x`, and on
+/// its biases or not.
 ///
 /// # Panics
 ///
@@ -262,15 +263,16 @@ impl<T: Element, D: Derivative> Finish<T> for Derive<T, D> {
 pub fn update<T: Element>(
     level: Level,
     learning_rate: T,
-    x: Matrix<'_, T>,          // (B, I)
-    deltas: Matrix<'_, T>,     // (B, O)
-    weights: MatrixMut<'_, T>, // (I, O)
+    x: Matrix<'_, T>,                                        // (B, I)
+    deltas: Matrix<'_, T>,                                   // (B, O)
+    (weights, biases): (MatrixMut<'_, T>, Option<&mut [T]>), // (I, O), (O)
     workspace: &mut [T],
 ) {
     assert_eq!(x.rows(), deltas.rows(), "rows of x, of deltas");
     let size = (x.columns(), deltas.columns());
     assert_eq!((weights.rows(), weights.columns()), size, "size of the weights");
-    level.run(Update { learning_rate, x, deltas, weights, workspace });
+    assert!(biases.as_ref().is_none_or(|biases| biases.len() == deltas.columns()), "columns of deltas, biases");
+    level.run(Update { learning_rate, x, deltas, weights, biases, workspace });
 }
 
 struct Update<'a, T> {
@@ -278,6 +280,7 @@ struct Update<'a, T> {
     x: Matrix<'a, T>,
     deltas: Matrix<'a, T>,
     weights: MatrixMut<'a, T>,
+    biases: Option<&'a mut [T]>,
     workspace: &'a mut [T],
 }
 
@@ -286,7 +289,7 @@ impl<T: Element> Kernel<T> for Update<'_, T> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
-        let Self { learning_rate, x, deltas, mut weights, workspace } = self;
+        let Self { learning_rate, x, deltas, mut weights, biases, workspace } = self;
         let parameters = Rows::contiguous::<V>(weights.as_mut_ptr(), weights.stride());
         let product = Product {
             rows: x.columns(),
@@ -299,51 +302,12 @@ impl<T: Element> Kernel<T> for Update<'_, T> {
         };
         // SAFETY: the entry has checked that all sizes agree, `Matrix` that its slice holds them.
         unsafe { multiply::<V, _>(&product, &Descend { learning_rate, parameters }, workspace) };
-    }
-}
-
-/// One step of gradient descent on a layer's biases.
-///
-/// # Panics
-///
-/// If the sizes do not fit.
-pub fn update_biases<T: Element>(
-    level: Level,
-    learning_rate: T,
-    deltas: Matrix<'_, T>, // (B, O)
-    biases: &mut [T],      // (O)
-    workspace: &mut [T],
-) {
-    assert_eq!(deltas.columns(), biases.len(), "columns of deltas, biases");
-    level.run(UpdateBiases { learning_rate, deltas, biases, workspace });
-}
-
-struct UpdateBiases<'a, T> {
-    learning_rate: T,
-    deltas: Matrix<'a, T>,
-    biases: &'a mut [T],
-    workspace: &'a mut [T],
-}
-
-impl<T: Element> Kernel<T> for UpdateBiases<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<V: Vector<Element = T>>(self) {
-        let Self { learning_rate, deltas, biases, workspace } = self;
+        let Some(biases) = biases else { return };
         // The bias gradient is the product with a column of ones: one row, each step with the same factor.
         let one = T::ONE;
-        let product = Product {
-            rows: 1,
-            columns: deltas.columns(),
-            depth: deltas.rows(),
-            left: Left { start: &raw const one, row: 0, step: 0 },
-            right: Operand::Rows(Rows::contiguous::<V>(deltas.as_ptr(), deltas.stride())),
-            start: None,
-            rest: None,
-        };
+        let product = Product { rows: 1, left: Left { start: &raw const one, row: 0, step: 0 }, ..product };
         let parameters = Rows::contiguous::<V>(biases.as_mut_ptr(), 0);
-        // SAFETY: the entry has checked that the sizes agree, `Matrix` that its slice holds them.
+        // SAFETY: the same.
         unsafe { multiply::<V, _>(&product, &Descend { learning_rate, parameters }, workspace) };
     }
 }
@@ -376,31 +340,28 @@ impl<T: Element> Finish<T> for Descend<T> {
 /// Numbers of workspace that the forward pass of a layer takes for `n_samples`.
 #[must_use]
 pub fn forward_workspace<T: Element>(level: Level, n_samples: usize, (n_inputs, n_outputs): (usize, usize)) -> usize {
-    workspace::<T>(level, Kind::Forward, (n_samples, n_outputs, n_inputs))
+    level.run(Workspaces { products: [(Kind::Forward, (n_samples, n_outputs, n_inputs))], number: PhantomData::<T> })
 }
 
-/// Numbers of workspace that the input gradient and the updates of a layer take for `n_samples`.
+/// Numbers of workspace that the input gradient and the update of a layer take for `n_samples`.
 #[must_use]
 pub fn backward_workspace<T: Element>(level: Level, n_samples: usize, (n_inputs, n_outputs): (usize, usize)) -> usize {
-    let input_gradient = workspace::<T>(level, Kind::InputGradient, (n_samples, n_inputs, n_outputs));
-    input_gradient.max(workspace::<T>(level, Kind::Update, (n_inputs, n_outputs, n_samples)))
+    let input_gradient = (Kind::InputGradient, (n_samples, n_inputs, n_outputs));
+    let updates = [(Kind::Update, (n_inputs, n_outputs, n_samples)), (Kind::Update, (1, n_outputs, n_samples))];
+    level.run(Workspaces { products: [input_gradient, updates[0], updates[1]], number: PhantomData::<T> })
 }
 
-fn workspace<T: Element>(level: Level, kind: Kind, size: (usize, usize, usize)) -> usize {
-    level.run(Workspace { kind, size, number: PhantomData::<T> })
-}
-
-struct Workspace<T> {
-    kind: Kind,
-    size: (usize, usize, usize),
+/// The largest workspace of some products.
+struct Workspaces<T, const N: usize> {
+    products: [(Kind, (usize, usize, usize)); N],
     number: PhantomData<T>,
 }
 
-impl<T: Element> Kernel<T> for Workspace<T> {
+impl<T: Element, const N: usize> Kernel<T> for Workspaces<T, N> {
     type Output = usize;
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) -> usize {
-        product::workspace::<V>(self.kind, self.size)
+        self.products.into_iter().fold(0, |most, (kind, size)| most.max(product::workspace::<V>(kind, size)))
     }
 }

@@ -84,7 +84,7 @@ impl<T: Element> Layerwise<T> {
         self.shares(deltas.rows(), (out.into_data(), (stride, columns)), (&mut [], (0, 0)), work);
     }
 
-    /// See `dense::update` and `dense::update_biases`.
+    /// See `dense::update`.
     pub fn update(
         &mut self,
         learning_rate: T,
@@ -93,14 +93,17 @@ impl<T: Element> Layerwise<T> {
         (weights, biases): (MatrixMut<'_, T>, &mut [T]), // (I, O), (O)
     ) {
         let level = self.level;
-        dense::update_biases(level, learning_rate, deltas, biases, self.workspaces.as_mut_slice());
+        let workspace = self.workspaces.as_mut_slice();
         if self.threads == 1 {
-            return dense::update(level, learning_rate, x, deltas, weights, self.workspaces.as_mut_slice());
+            return dense::update(level, learning_rate, x, deltas, (weights, Some(biases)), workspace);
         }
+        let no_weights = MatrixMut::packed(&mut [], 0, deltas.columns());
+        dense::update(level, learning_rate, x.columns_of(0, 0), deltas, (no_weights, Some(biases)), workspace);
         let (columns, stride) = (weights.columns(), weights.stride());
         let work = |rows: Range<usize>, weights: &mut [T], _: &mut [T], workspace: &mut [T]| {
             let weights = MatrixMut::new(weights, rows.len(), columns, stride);
-            dense::update(level, learning_rate, x.columns_of(rows.start, rows.len()), deltas, weights, workspace);
+            let x = x.columns_of(rows.start, rows.len());
+            dense::update(level, learning_rate, x, deltas, (weights, None), workspace);
         };
         self.shares(x.columns(), (weights.into_data(), (stride, columns)), (&mut [], (0, 0)), work);
     }

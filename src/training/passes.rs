@@ -143,13 +143,9 @@ impl Passes {
         let deltas = Matrix::new(deltas, x.rows(), layer.width(), self.strides[i]);
         let weights = rows.start..rows.end.min(layer.n_inputs());
         let (of_weights, of_biases) = parameters.split_at_mut(weights.len() * layer.stride());
-        if !weights.is_empty() {
-            let out = MatrixMut::new(of_weights, weights.len(), layer.width(), layer.stride());
-            let input = input.columns_of(weights.start, weights.len());
-            dense::update(self.level, learning_rate, input, deltas, out, workspace);
-        }
-        if rows.end > layer.n_inputs() {
-            dense::update_biases(self.level, learning_rate, deltas, &mut of_biases[..layer.width()], workspace);
-        }
+        let of_weights = MatrixMut::new(of_weights, weights.len(), layer.width(), layer.stride());
+        let of_biases = (rows.end > layer.n_inputs()).then(|| &mut of_biases[..layer.width()]);
+        let input = input.columns_of(weights.start, weights.len());
+        dense::update(self.level, learning_rate, input, deltas, (of_weights, of_biases), workspace);
     }
 }

@@ -160,8 +160,8 @@ fn check_layer<T: Bits>((b, i, o): (usize, usize, usize), gap: usize, seed: u64,
             let (mut expected_w, mut expected_b) = (weights.clone(), biases.clone());
             reference::update(learning_rate, &x, &expected_deltas, &mut expected_w, &mut expected_b);
             let (mut new_w, mut new_b) = (w_spread.clone(), biases.clone());
-            dense::update(level, learning_rate, x_rows, deltas, MatrixMut::new(&mut new_w, i, o, o + gap), workspace);
-            dense::update_biases(level, learning_rate, deltas, &mut new_b, workspace);
+            let parameters = (MatrixMut::new(&mut new_w, i, o, o + gap), Some(&mut new_b[..]));
+            dense::update(level, learning_rate, x_rows, deltas, parameters, workspace);
             assert_same("updated weights", level, &gather(&new_w, o, o + gap), &expected_w);
             assert_same("updated biases", level, &new_b, &expected_b);
         }
