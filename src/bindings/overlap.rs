@@ -53,6 +53,7 @@ fn share_memory(one: &Bound<'_, PyUntypedArray>, other: &Bound<'_, PyUntypedArra
 }
 
 /// The addresses between which an array's elements lie; none where it has no elements.
+#[inline(always)] // returned in memory the pair would be read before its halves have arrived there
 fn extent(array: &Bound<'_, PyUntypedArray>) -> Option<(usize, usize)> {
     if array.is_empty() {
         return None;

@@ -222,14 +222,17 @@ pub(super) unsafe fn multiply<V: Vector, F: Finish<V::Element>>(
     }
 }
 
-/// Steps of all chains of a product up to which blocks, tiles and copies cost more than they bring: a step takes at most the
-/// latency of a multiply-add, 1.3 ns, and they take some 50 ns.
-const FEW_STEPS: usize = 64;
+/// Steps of all chains of a product up to which blocks, tiles and copies cost more than they bring: a step takes a fraction
+/// of a nanosecond, and they take some 50 ns (measured at 1 to 16 rows of 8 to 32 numbers).
+const FEW_STEPS: usize = 128;
 
 fn is_tiny<V: Vector>(kind: Kind, (rows, columns, depth): (usize, usize, usize)) -> bool {
-    let lanes = if kind == Kind::InputGradient { 1 } else { V::LANES };
+    let lanes = if kind == Kind::InputGradient { 2 } else { V::LANES };
     rows.saturating_mul(columns.div_ceil(lanes)).saturating_mul(depth) <= FEW_STEPS
 }
+
+/// Chains of single numbers beside each other: as many as keep the multiply-add units busy.
+const CHAINS: usize = 8;
 
 /// A tiny product of contiguous rows, one or four registers after the other, or number by number where the right operand comes as columns.
 ///
@@ -273,12 +276,26 @@ unsafe fn few_chains<V: Vector, F: Finish<V::Element>>(product: &Product<V::Elem
                     }
                 }
                 Operand::Columns { start, stride } => {
-                    for column in 0..columns {
-                        let mut chain = V::Element::ZERO;
+                    for column in (0..columns).step_by(CHAINS) {
+                        let mut chains = [V::Element::ZERO; CHAINS];
+                        let n = CHAINS.min(columns - column);
+                        // Whole columns are taken for those that are missing, which are the first one again.
+                        let rights: [_; CHAINS] =
+                            std::array::from_fn(|i| start.add((column + if i < n { i } else { 0 }) * stride));
                         for k in 0..depth {
-                            chain = (*left(row, k)).mul_add(*start.add(column * stride + k), chain);
+                            let factor = *left(row, k);
+                            for (chain, right) in chains.iter_mut().zip(rights) {
+                                *chain = factor.mul_add(*right.add(k), *chain);
+                            }
                         }
-                        finish.finish::<V, false>(V::splat(chain), row, column, 1);
+                        for i in (0..n).step_by(V::LANES) {
+                            if i + V::LANES <= n {
+                                finish.finish::<V, true>(V::load(chains.as_ptr().add(i)), row, column + i, V::LANES);
+                            } else {
+                                let chains = V::load_first(chains.as_ptr().add(i), n - i);
+                                finish.finish::<V, false>(chains, row, column + i, n - i);
+                            }
+                        }
                     }
                 }
             }
