@@ -26,6 +26,7 @@ class Cell:
     name: str
     sizes: tuple[int, ...]
     batch: int
+    activation: Literal["sigmoid", "tanh"] = "sigmoid"  # where peers other than NumPy's run
 
     @property
     def label(self) -> str:
@@ -46,8 +47,8 @@ CELLS = (
     Cell("small32", (8, 32, 32, 4), 32),
     Cell("rl64", (17, 64, 64, 6), 64),
     Cell("mnist32", (784, 128, 10), 32),
-    Cell("sc24", (24, 8, 2), 200),
-    Cell("sc4", (4, 32, 16, 4), 10_000),
+    Cell("sc24", (24, 8, 2), 200, "tanh"),
+    Cell("sc4", (4, 32, 16, 4), 10_000, "tanh"),
     Cell("mnist128", (784, 512, 512, 10), 128),
     Cell("wide256", (1024, 1024, 1024, 1024), 256),
 )

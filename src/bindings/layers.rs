@@ -156,7 +156,7 @@ impl<'py> Layers<Target<'py>> {
     }
 
     /// All arrays that are updated, with their names.
-    pub(super) fn targets(&self) -> impl Iterator<Item = (&Target<'py>, Name)> {
+    pub(super) fn targets(&self) -> impl Iterator<Item = (&Target<'py>, Name)> + Clone {
         let weights = self.weights.iter().enumerate().map(|(i, array)| (array, Name("W", Some(i))));
         let biases = self.biases.iter().enumerate().map(|(i, array)| (array, Name("B", Some(i))));
         weights.chain(biases)

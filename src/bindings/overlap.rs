@@ -12,25 +12,28 @@ use super::convert::numpy_function;
 
 /// Fails if a target shares memory with another target or with an array that is read.
 pub(super) fn check_overlap<'a, 'py: 'a>(
-    targets: impl Iterator<Item = (&'a Target<'py>, Name)>,
-    arrays: impl Iterator<Item = (&'a Array<'py>, Name)>,
+    targets: impl Iterator<Item = (&'a Target<'py>, Name)> + Clone,
+    arrays: impl Iterator<Item = (&'a Array<'py>, Name)> + Clone,
 ) -> PyResult<()> {
     let targets = targets.map(|(target, name)| (target.given(), name, true));
     let arrays = arrays.map(|(array, name)| (array.memory(), name, false));
-    let mut extents = Vec::with_capacity(targets.size_hint().0 + arrays.size_hint().0);
-    for (array, name, is_target) in targets.chain(arrays) {
+    let all = targets.chain(arrays);
+    let mut extents = Vec::with_capacity(all.size_hint().0);
+    for (index, (array, ..)) in all.clone().enumerate() {
         if let Some((start, end)) = extent(array) {
-            extents.push(Extent { start, end, array, name, is_target });
+            extents.push(Extent { start, end, index });
         }
     }
     extents.sort_unstable_by_key(|extent| extent.start);
     for (i, one) in extents.iter().enumerate() {
         for other in extents[i + 1..].iter().take_while(|other| other.start < one.end) {
-            if (one.is_target || other.is_target) && share_memory(one.array, other.array)? {
-                let (target, other) = if one.is_target { (one, other) } else { (other, one) };
+            let argument = |extent: &Extent| all.clone().nth(extent.index).expect("an argument for each extent");
+            let (one, other) = (argument(one), argument(other));
+            let (target, other) = if one.2 { (one, other) } else { (other, one) };
+            if target.2 && share_memory(target.0, other.0)? {
+                let (target, other) = (target.1, other.1);
                 return Err(PyValueError::new_err(format!(
-                    "{} is updated in place but shares memory with {}",
-                    target.name, other.name
+                    "{target} is updated in place but shares memory with {other}"
                 )));
             }
         }
@@ -38,13 +41,12 @@ pub(super) fn check_overlap<'a, 'py: 'a>(
     Ok(())
 }
 
-/// Where an argument lies in memory.
-struct Extent<'a, 'py> {
+/// Where an argument lies in memory: small, since it is sorted in every call.
+struct Extent {
     start: usize,
     end: usize,
-    array: &'a Bound<'py, PyUntypedArray>,
-    name: Name,
-    is_target: bool,
+    /// The argument's place among all.
+    index: usize,
 }
 
 /// Whether two arrays whose extents meet have an element in common: NumPy solves that exactly.

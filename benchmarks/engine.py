@@ -1,0 +1,179 @@
+"""`train` against every peer that is installed: ``make bench-engine``.
+
+In every cell each contestant takes the same training steps, sigmoid or tanh everywhere; the peers in
+their best spelling (`peers/`), the loop inside the library where it has one. What counts is the
+ratio to the *best* peer of the cell. ``--one-core`` binds the process, and so everybody, to one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import shlex
+import sys
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if "--one-core" in sys.argv and hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # before any library counts the cores
+
+import ironprop
+import machine
+from cells import CELLS, DTYPES, LEARNING_RATE, Cell, Problem
+from measure import FULL, QUICK, Effort, race
+
+if TYPE_CHECKING:
+    from measure import Contestant
+
+PEERS = ("numpy", "sklearn", "torch", "jax")
+
+# What the ratio to the best peer must be, by cell: for float64 and for float32.
+TARGETS = {
+    "seed": (2.0, 1.2),
+    "tiny": (1.5, 1.5),
+    "small32": (2.0, 2.5),
+    "rl64": (2.5, 2.5),
+    "mnist32": (1.8, 1.8),
+    "sc24": (2.5, 2.5),
+    "sc4": (2.5, 2.5),
+    "mnist128": (1.2, 1.2),
+    "wide256": (1.2, 1.2),
+}
+RECORDS = Path(__file__).with_name("records")
+
+
+def installed_peers() -> dict[str, Any]:
+    """Return the modules of the peers that can be imported; say which cannot."""
+    modules = {}
+    for peer in PEERS:
+        try:
+            modules[peer] = importlib.import_module(f"peers.{peer}_peer")
+        except ImportError as error:
+            print(f"{peer} is not raced: {error}", file=sys.stderr)
+    return modules
+
+
+def ours(problem: Problem, cell: Cell, rate: float) -> dict[str, Contestant]:
+    """Return the loop in the core, with both gradients."""
+    X, Y, W, B = problem.X, problem.Y, problem.W, problem.B
+
+    def train(gradient: str) -> Contestant:
+        options: Any = {"activation": cell.activation, "gradient": gradient, "learning_rate": rate}
+        return lambda steps: ironprop.train(X, Y, W, B, epochs=steps, **options)
+
+    return {"ironprop": train("exact"), "ironprop notebook": train("notebook")}
+
+
+def run_cell(cell: Cell, dtype: str, effort: Effort, peers: dict[str, Any]) -> dict[str, Any]:
+    """Measure one cell; return its numbers, ready for JSON."""
+    problem = Problem(cell, dtype)
+    contestants = ours(problem, cell, LEARNING_RATE)
+    for module in peers.values():
+        contestants |= module.contestants(problem, cell, LEARNING_RATE)
+    result = race(contestants, effort, problem.restore)
+    rival = result.faster(*(name for name in contestants if not name.startswith("ironprop")))
+    target = TARGETS[cell.name][DTYPES.index(dtype)]
+    ratio = result.ratio("ironprop", over=rival)
+    gflops = cell.flops / result.time("ironprop") / 1e9
+    return {
+        "cell": cell.name,
+        "net": cell.label,
+        "dtype": dtype,
+        "us": {name: result.time(name) * 1e6 for name in contestants},
+        "best peer": rival,
+        "ratio": ratio,
+        "ratio_quartiles": result.ratio_quartiles("ironprop", over=rival),
+        "notebook_over_exact": result.ratio("ironprop", over="ironprop notebook"),
+        "gflops": gflops,
+        "target": target,
+        "met": ratio >= target,
+    }
+
+
+def report(record: dict[str, Any]) -> str:
+    """Return the record as Markdown."""
+    peak = record["machine"]["peak_fma_gflops"]
+    names = list(record["results"][0]["us"])
+    header = ["net, batch", "dtype", *(f"{name} µs" for name in names), "best peer", "x", "must"]
+    header += ["GF/s", "of peak", "notebook/exact"]
+    rows = [header]
+    for row in record["results"]:
+        of_peak = "" if peak is None else f"{100 * row['gflops'] / peak[row['dtype']]:.0f} %"
+        verdict = "met" if row["met"] else "MISSED"
+        times = [_short(row["us"][name]) for name in names]
+        rows.append(
+            [row["net"], row["dtype"], *times, row["best peer"], _short(row["ratio"])]
+            + [f"{row['target']:g} {verdict}", _short(row["gflops"]), of_peak]
+            + [f"{row['notebook_over_exact']:.2f}"]
+        )
+    rows.insert(1, ["---"] * len(header))
+    facts = record["machine"]
+    lines = [
+        f"# The engine against its peers, {record['date']}" + (" (quick)" * record["quick"]),
+        "",
+        f"Made by `{record['command']}` on {facts['cpu']}, {facts['cores_allowed']} cores;",
+        f"ironprop {facts['ironprop']['version']}, level {facts['ironprop']['level']};",
+        ", ".join(f"{name} {version}" for name, version in record["versions"].items()) + ";",
+        f"NumPy's BLAS runs {facts['blas'].get('kernels')} kernels; FMA peak {peak} GF/s;",
+        f"other processes used {record['other_load_cores']} cores meanwhile.",
+        "",
+        "Microseconds a step; x: how many times faster than the best peer ironprop is (exact",
+        "gradient, median over rounds that take turns).",
+        "",
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _short(number: float) -> str:
+    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def versions(peers: dict[str, Any]) -> dict[str, str]:
+    """Return the versions of the raced libraries."""
+    packages = [peer for peer in PEERS if peer in peers]
+    return {name: importlib.import_module(name).__version__ for name in packages}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="train against every installed peer.")
+    parser.add_argument("--record", action="store_true", help="also write benchmarks/records/")
+    parser.add_argument("--quick", action="store_true", help="few rounds: a smoke test")
+    parser.add_argument("--one-core", action="store_true", help="bind everybody to one core")
+    parser.add_argument("--cells", nargs="*", help="only these")
+    options = parser.parse_args()
+    machine.refuse_slow_build()
+    peers = installed_peers()
+    effort = QUICK if options.quick else FULL
+    other_load = machine.OtherLoad()
+    results = []
+    for cell in CELLS:
+        if options.cells and cell.name not in options.cells:
+            continue
+        for dtype in DTYPES:
+            print(f"{cell.name} {dtype} ...", file=sys.stderr, flush=True)
+            results.append(run_cell(cell, dtype, effort, peers))
+    cores = other_load.cores()
+    record = {
+        "schema": 1,
+        "date": date.today().isoformat(),
+        "command": "python " + shlex.join(["benchmarks/engine.py", *sys.argv[1:]]),
+        "quick": options.quick,
+        "machine": machine.describe(),
+        "versions": versions(peers),
+        "results": results,
+        "other_load_cores": None if cores is None else round(cores, 2),
+    }
+    text = report(record)
+    print(text)
+    if options.record:
+        stem = RECORDS / f"{record['date']}-engine{'-one-core' if options.one_core else ''}"
+        stem.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        stem.with_suffix(".md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
