@@ -1,7 +1,7 @@
 # The compiled core. Private: the public, documented names are in the typed modules beside this file.
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,6 +9,28 @@ from numpy.typing import ArrayLike, NDArray
 __version__: str
 
 class InternalError(Exception): ...
+
+class Network:
+    def __new__(
+        cls, sizes: Sequence[int], activations: list[str], scheme: str, dtype: str, seed: int | None
+    ) -> Self: ...
+    def predict(self, X: ArrayLike) -> NDArray[Any]: ...
+    def train_step(
+        self, X: ArrayLike, Y: ArrayLike, learning_rate: float, n_threads: int | None
+    ) -> float: ...
+    def train(
+        self,
+        X: ArrayLike,
+        Y: ArrayLike,
+        epochs: int,
+        learning_rate: float,
+        batch_size: int | None,
+        shuffle: bool,
+        seed: int | None,
+        n_threads: int | None,
+    ) -> NDArray[np.float64]: ...
+    def parameters(self) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]: ...
+    def set_parameters(self, W: Sequence[ArrayLike], B: Sequence[ArrayLike]) -> None: ...
 
 def show_config() -> dict[str, Any]: ...
 def set_num_threads(n_threads: int) -> None: ...

@@ -11,6 +11,7 @@ mod boundary;
 mod convert;
 mod elementwise;
 mod layers;
+mod network;
 mod notebook;
 mod options;
 mod overlap;
@@ -27,6 +28,8 @@ mod _core {
     use super::boundary::InternalError;
     #[pymodule_export]
     use super::elementwise::{dmse, dsig, mse, sig};
+    #[pymodule_export]
+    use super::network::Network;
     #[pymodule_export]
     use super::notebook::{backward_pass, forward_pass};
     #[pymodule_export]

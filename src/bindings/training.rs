@@ -15,21 +15,41 @@ use super::overlap::check_overlap;
 use crate::error::{Error, zeros};
 use crate::kernels::{Activation, Level, Matrix};
 use crate::network::{Network, init};
-use crate::parallel::Threads;
 use crate::training::{self, Batches, Gradient, Observer, Settings};
 
-/// What `train` is asked for, beside the arrays.
-struct Options<'a, 'py> {
-    epochs: usize,
+/// What a training is asked for, beside the data.
+pub(super) struct Options<'a, 'py> {
+    pub(super) epochs: usize,
+    settings: Settings,
     learning_rate: &'a Bound<'py, PyAny>,
-    gradient: Gradient,
-    activation: Activation,
     batch_size: usize,
     /// The seed of the orders, where the samples are shuffled.
     seed: Option<u64>,
-    threads: Threads,
-    log_every: Option<usize>,
-    log: &'a Bound<'py, PyAny>,
+}
+
+impl<'a, 'py> Options<'a, 'py> {
+    /// Reads the options of a training on so many samples.
+    pub(super) fn read(
+        n_samples: usize,
+        settings: Settings,
+        epochs: &Bound<'py, PyAny>,
+        learning_rate: &'a Bound<'py, PyAny>,
+        batch_size: Option<&Bound<'py, PyAny>>,
+        shuffle: &Bound<'py, PyAny>,
+        seed: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Self> {
+        let seed = read_seed(seed)?;
+        Ok(Self {
+            epochs: count("epochs", epochs, 0, usize::MAX)?,
+            settings,
+            learning_rate,
+            batch_size: match batch_size {
+                None => n_samples,
+                Some(size) => count("batch_size", size, 1, n_samples)?,
+            },
+            seed: truth("shuffle", shuffle)?.then(|| seed.map_or_else(system_seed, Ok)).transpose()?,
+        })
+    }
 }
 
 /// See `ironprop.notebook.train`.
@@ -68,24 +88,14 @@ pub(super) fn train<'py>(
         let targets = Targets::read(Y, Name("Y", None), &predictions, layers.dtype())?;
         let arrays = [(&x, Name("X", None)), (targets.array(), Name("Y", None))];
         check_overlap(layers.targets(), arrays.into_iter())?;
-        let seed = read_seed(seed)?;
-        let options = Options {
-            epochs: count("epochs", epochs, 0, usize::MAX)?,
-            learning_rate,
-            gradient: named("gradient", gradient, Gradient::ALL)?,
-            activation: named("activation", activation, Activation::ALL)?,
-            batch_size: match batch_size {
-                None => n_samples,
-                Some(size) => count("batch_size", size, 1, n_samples)?,
-            },
-            seed: truth("shuffle", shuffle)?.then(|| seed.map_or_else(system_seed, Ok)).transpose()?,
-            threads: at_most(n_threads)?,
-            log_every: log_every.map(|every| count("log_every", every, 1, usize::MAX)).transpose()?,
-            log,
-        };
+        let settings = Settings { gradient: named("gradient", gradient, Gradient::ALL)?, threads: at_most(n_threads)? };
+        let activation = named("activation", activation, Activation::ALL)?;
+        let options = Options::read(n_samples, settings, epochs, learning_rate, batch_size, shuffle, seed)?;
+        let every = log_every.map(|every| count("log_every", every, 1, usize::MAX)).transpose()?;
+        let reporter = Reporter { log: every.map(|every| (every, log.clone().unbind())), ..Reporter::silent() };
         match layers.dtype() {
-            Dtype::F32 => run::<f32>(py, layers, &x, &targets, &options),
-            Dtype::F64 => run::<f64>(py, layers, &x, &targets, &options),
+            Dtype::F32 => run::<f32>(py, layers, activation, (&x, &targets), &options, reporter),
+            Dtype::F64 => run::<f64>(py, layers, activation, (&x, &targets), &options, reporter),
         }
     })
 }
@@ -93,48 +103,70 @@ pub(super) fn train<'py>(
 fn run<'py, T: Number>(
     py: Python<'py>,
     mut layers: Layers<Target<'py>>,
-    x: &Array<'py>,
-    targets: &Targets<'py>,
+    activation: Activation,
+    data: (&Array<'py>, &Targets<'py>),
     options: &Options<'_, 'py>,
+    mut reporter: Reporter,
 ) -> PyResult<Bound<'py, PyAny>> {
     let mut result = Fresh::<f64>::new(py, &[options.epochs])?;
-    let losses = result.numbers_mut();
-    let settings = Settings {
-        learning_rate: learning_rate::<T>(options.learning_rate)?,
-        gradient: options.gradient,
-        threads: options.threads,
-    };
-    let mut network = Network::new(&layers.sizes(), options.activation, Level::current()?)?;
+    let activations = vec![activation; layers.len()];
+    let mut network = Network::new(&layers.sizes(), &activations, Level::current()?)?;
     for (layer, numbers) in layers.numbers_mut::<T>().enumerate() {
         let (weights, biases) = numbers?;
-        let (mut own_weights, own_biases) = network.parameters_mut(layer);
-        for (i, row) in weights.chunks_exact(own_biases.len()).enumerate() {
-            own_weights.row_mut(i).copy_from_slice(row);
-        }
-        own_biases.copy_from_slice(biases);
+        network.set_parameters(layer, weights, biases);
     }
-    let mut row = Vec::new();
-    let y = targets.rows::<T>(&mut row)?;
-    let (x_copy, y_copy) = (copy(x.numbers::<T>()?)?, copy(y.data())?);
-    let x = Matrix::packed(&x_copy, y.rows(), layers.n_inputs(0));
-    let y = Matrix::new(&y_copy, y.rows(), y.columns(), y.stride());
-    let mut batches = Batches::new(x, y, options.batch_size, options.seed)?;
-    let mut reporter = Reporter {
-        signals: Signals::new(),
-        log_every: options.log_every,
-        log: options.log.clone().unbind(),
-        failure: None,
-    };
-    let steps = batches.per_epoch().saturating_mul(options.epochs);
-    let operations = training::work_per_step(layers.n_parameters(), options.batch_size).saturating_mul(steps);
-    let outcome =
-        run_detached(py, operations, || training::train(&mut network, &mut batches, settings, &mut reporter, losses));
-    let failure = outcome.err().map(|error| reporter.failure.take().unwrap_or_else(|| error.into()));
+    let outcome = train_network(py, &mut network, data, options, &mut reporter, result.numbers_mut());
+    if let Err(Refused(error)) = outcome {
+        return Err(error);
+    }
     let written = write_back(py, &mut layers, &network);
-    match failure {
-        Some(failure) => Err(failure),
-        None => written.map(|()| result.into_array()),
+    match outcome {
+        Err(Refused(error) | Failed(error)) => Err(error),
+        Ok(()) => written.map(|()| result.into_array()),
     }
+}
+
+/// How a training did not come to its end.
+pub(super) enum Broken {
+    /// Before the first step.
+    Refused(PyErr),
+    /// At a whole step: the network is good.
+    Failed(PyErr),
+}
+use Broken::{Failed, Refused};
+
+impl From<Broken> for PyErr {
+    fn from(broken: Broken) -> Self {
+        let (Refused(error) | Failed(error)) = broken;
+        error
+    }
+}
+
+/// Trains a network on copies of the data.
+pub(super) fn train_network<T: Number>(
+    py: Python<'_>,
+    network: &mut Network<T>,
+    (x, targets): (&Array<'_>, &Targets<'_>),
+    options: &Options<'_, '_>,
+    reporter: &mut Reporter,
+    losses: &mut [f64],
+) -> Result<(), Broken> {
+    let rate = learning_rate::<T>(options.learning_rate).map_err(Refused)?;
+    let mut row = Vec::new();
+    let y = targets.rows::<T>(&mut row).map_err(Refused)?;
+    let refused = |error: Error| Refused(error.into());
+    let x_copy = copy(x.numbers::<T>().map_err(Refused)?).map_err(refused)?;
+    let y_copy = copy(y.data()).map_err(refused)?;
+    let x = Matrix::packed(&x_copy, y.rows(), x.shape()[1]);
+    let y = Matrix::new(&y_copy, y.rows(), y.columns(), y.stride());
+    let mut batches = Batches::new(x, y, options.batch_size, options.seed).map_err(refused)?;
+    let n_parameters: usize = network.layers().iter().map(|layer| (layer.n_inputs() + 1) * layer.n_outputs()).sum();
+    let steps = batches.per_epoch().saturating_mul(options.epochs);
+    let operations = training::work_per_step(n_parameters, options.batch_size).saturating_mul(steps);
+    let settings = options.settings;
+    let outcome =
+        run_detached(py, operations, || training::train(network, &mut batches, settings, rate, reporter, losses));
+    outcome.map_err(|error| Failed(reporter.failure.take().unwrap_or_else(|| error.into())))
 }
 
 /// Writes the parameters of the network to the caller's arrays, to all or to none.
@@ -158,15 +190,20 @@ fn copy<T: Number>(numbers: &[T]) -> Result<Vec<T>, Error> {
 }
 
 /// Looks for signals and prints the log lines of a running training.
-struct Reporter {
+pub(super) struct Reporter {
     signals: Signals,
-    log_every: Option<usize>,
-    log: Py<PyAny>,
+    /// What is called after each epoch that is a multiple of the number.
+    log: Option<(usize, Py<PyAny>)>,
     /// What the user's code has raised: the reason of a stop.
     failure: Option<PyErr>,
 }
 
 impl Reporter {
+    /// One that prints nothing.
+    pub(super) fn silent() -> Self {
+        Self { signals: Signals::new(), log: None, failure: None }
+    }
+
     fn go_on(&mut self, result: PyResult<()>) -> bool {
         match result {
             Ok(()) => true,
@@ -185,19 +222,17 @@ impl<T: Number> Observer<T> for Reporter {
     }
 
     fn epoch(&mut self, epoch: usize, loss: f64, predictions: Option<Matrix<'_, T>>) -> bool {
-        if !self.log_every.is_some_and(|every| epoch.is_multiple_of(every)) {
-            return true;
-        }
+        let Some((_, log)) = self.log.as_ref().filter(|(every, _)| epoch.is_multiple_of(*every)) else { return true };
         let result = Python::attach(|py| {
             let predictions = predictions.map(|rows| to_array(py, rows)).transpose()?;
-            self.log.call1(py, (epoch, predictions, loss)).map(|_| ())
+            log.call1(py, (epoch, predictions, loss)).map(|_| ())
         });
         self.go_on(result)
     }
 }
 
 /// A fresh array of these rows.
-fn to_array<'py, T: Number>(py: Python<'py>, rows: Matrix<'_, T>) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn to_array<'py, T: Number>(py: Python<'py>, rows: Matrix<'_, T>) -> PyResult<Bound<'py, PyAny>> {
     let mut array = Fresh::<T>::new(py, &[rows.rows(), rows.columns()])?;
     for (i, row) in array.numbers_mut().chunks_exact_mut(rows.columns()).enumerate() {
         row.copy_from_slice(rows.row(i));
@@ -218,16 +253,13 @@ pub(super) fn initialize<'py>(
     dtype: &str,
 ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
     guarded(|| {
-        let widths = sizes
-            .try_iter()
-            .map_err(|_| PyTypeError::new_err("sizes must be a sequence of whole numbers, the widths of the layers"))?;
-        let widths = widths.map(|width| count("sizes", &width?, 1, usize::MAX)).collect::<PyResult<Vec<_>>>()?;
+        let widths = read_widths("sizes", sizes)?;
         let scheme = named("scheme", scheme, init::Scheme::ALL)?;
         let seed = read_seed(seed)?.map_or_else(system_seed, Ok)?;
         match dtype {
             "float32" => draw::<f32>(py, &widths, scheme, seed),
             "float64" => draw::<f64>(py, &widths, scheme, seed),
-            _ => Err(PyTypeError::new_err(format!("dtype must be float64 or float32, got {dtype}"))),
+            _ => Err(dtype_error(dtype)),
         }
     })
 }
@@ -238,7 +270,8 @@ fn draw<'py, T: Number>(
     scheme: init::Scheme,
     seed: u64,
 ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
-    let mut network = Network::<T>::new(sizes, Activation::Sigmoid, Level::current()?)?;
+    let activations = vec![Activation::Sigmoid; sizes.len().saturating_sub(1)];
+    let mut network = Network::<T>::new(sizes, &activations, Level::current()?)?;
     let numbers = network.layers().iter().map(|layer| layer.n_inputs().saturating_mul(layer.n_outputs()));
     let operations = numbers.fold(0, usize::saturating_add).saturating_mul(WORK_PER_DRAW);
     run_detached(py, operations, || init::initialize(&mut network, scheme, seed));
@@ -251,6 +284,18 @@ fn draw<'py, T: Number>(
     Ok((w, b))
 }
 
+/// A type that no network has.
+pub(super) fn dtype_error(dtype: &str) -> PyErr {
+    PyTypeError::new_err(format!("dtype must be float64 or float32, got {dtype}"))
+}
+
+/// The widths of a network.
+pub(super) fn read_widths(option: &'static str, sizes: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
+    let expected = || format!("{option} must be a sequence of whole numbers, the widths of the layers");
+    let widths = sizes.try_iter().map_err(|_| PyTypeError::new_err(expected()))?;
+    widths.map(|width| count(option, &width?, 1, usize::MAX)).collect()
+}
+
 /// A whole number that counts something in memory.
 fn count(option: &'static str, value: &Bound<'_, PyAny>, least: u64, most: usize) -> PyResult<usize> {
     let most = u64::try_from(most.min(isize::MAX.unsigned_abs())).expect("at most 64 bits");
@@ -258,11 +303,11 @@ fn count(option: &'static str, value: &Bound<'_, PyAny>, least: u64, most: usize
     Ok(usize::try_from(number).expect("at most `most`"))
 }
 
-fn read_seed(seed: Option<&Bound<'_, PyAny>>) -> PyResult<Option<u64>> {
+pub(super) fn read_seed(seed: Option<&Bound<'_, PyAny>>) -> PyResult<Option<u64>> {
     seed.map(|seed| whole_number("seed", seed, 0, u64::MAX)).transpose()
 }
 
 /// A seed from the operating system, by way of Python.
-fn system_seed() -> PyResult<u64> {
+pub(super) fn system_seed() -> PyResult<u64> {
     Python::attach(|py| py.import("secrets")?.call_method1("randbits", (64,))?.extract())
 }

@@ -16,6 +16,8 @@ pub struct Place {
     pub n_inputs: usize,
     /// Width of the output.
     pub n_outputs: usize,
+    /// What makes activations of the pre-activations.
+    pub activation: Activation,
     /// The width of a row: that of the output, rounded up to whole registers.
     pub stride: usize,
     /// Where its parameters begin.
@@ -65,28 +67,28 @@ impl Places {
         &self.layers[self.layers.len() - 1]
     }
 
-    fn check<T: Element>(&self, x: &[T], y: &[T], (parameters, activations): (usize, usize)) {
+    fn check<T: Element>(&self, x: &[T], y: Option<&[T]>, (parameters, activations): (usize, usize)) {
         assert_eq!(self.lanes, self.level.lanes::<T>(), "made for another number type");
         assert_eq!(x.len(), self.layers[0].n_inputs, "width of x");
-        assert_eq!(y.len(), self.last().n_outputs, "width of the targets");
+        assert!(y.is_none_or(|y| y.len() == self.last().n_outputs), "width of the targets");
         assert_eq!(parameters, self.n_parameters, "number of parameters");
         assert_eq!(activations, self.n_activations, "number of activations");
     }
 
-    /// Fills the activations for `x` and returns the loss against `y`.
+    /// Fills the activations for `x` and returns the loss against `y`, if there are targets.
     ///
     /// # Panics
     ///
     /// If a slice has the wrong length.
     pub fn forward_pass<T: Element>(
         &self,
-        activation: Activation,
-        (x, y): (&[T], &[T]),
+        (x, y): (&[T], Option<&[T]>),
         parameters: &[T],
         activations: &mut [T],
     ) -> f64 {
         self.check(x, y, (parameters.len(), activations.len()));
-        self.level.run(ForwardPass { places: self, activation, x, y, parameters, activations })
+        let y = y.unwrap_or_default();
+        self.level.run(ForwardPass { places: self, x, y, parameters, activations })
     }
 
     /// Goes back from the activations of `x`, and takes one step of gradient descent. `exact` goes through the old weights,
@@ -97,31 +99,20 @@ impl Places {
     /// If a slice has the wrong length.
     pub fn backward_pass<T: Element>(
         &self,
-        (activation, learning_rate, exact): (Activation, T, bool),
+        (learning_rate, exact): (T, bool),
         (x, y): (&[T], &[T]),
         parameters: &mut [T],
         activations: &[T],
         deltas: &mut [T],
     ) {
-        self.check(x, y, (parameters.len(), activations.len()));
+        self.check(x, Some(y), (parameters.len(), activations.len()));
         assert_eq!(deltas.len(), self.n_activations, "number of deltas");
-        self.level.run(BackwardPass {
-            places: self,
-            activation,
-            learning_rate,
-            exact,
-            x,
-            y,
-            parameters,
-            activations,
-            deltas,
-        });
+        self.level.run(BackwardPass { places: self, learning_rate, exact, x, y, parameters, activations, deltas });
     }
 }
 
 struct ForwardPass<'a, T> {
     places: &'a Places,
-    activation: Activation,
     x: &'a [T],
     y: &'a [T],
     parameters: &'a [T],
@@ -133,25 +124,25 @@ impl<T: Element> Kernel<T> for ForwardPass<'_, T> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) -> f64 {
-        let Self { places, activation, x, y, parameters, activations } = self;
+        let Self { places, x, y, parameters, activations } = self;
         let (parameters, activations) = (parameters.as_ptr(), activations.as_mut_ptr());
         let mut input = x.as_ptr();
         // SAFETY: `Places::new` has checked where the layers lie, `check` that the slices hold them: rows are whole
         // registers, and a layer's input has its `n_inputs`.
         unsafe {
-            with_activation!(activation, F => for layer in &places.layers {
+            for layer in &places.layers {
                 let weights = parameters.add(layer.parameters);
                 let out = activations.add(layer.row);
-                for column in (0..layer.stride).step_by(V::LANES) {
+                with_activation!(layer.activation, F => for column in (0..layer.stride).step_by(V::LANES) {
                     let mut chain = V::load(weights.add(layer.n_inputs * layer.stride + column));
                     for i in 0..layer.n_inputs {
                         let weight = V::load(weights.add(i * layer.stride + column));
                         chain = V::splat(*input.add(i)).mul_add(weight, chain);
                     }
                     F::function(chain).store(out.add(column));
-                }
+                });
                 input = out;
-            });
+            }
             let mut chain = 0.0;
             for (o, &target) in y.iter().enumerate() {
                 let error = (*input.add(o) - target).to_f64();
@@ -164,7 +155,6 @@ impl<T: Element> Kernel<T> for ForwardPass<'_, T> {
 
 struct BackwardPass<'a, T> {
     places: &'a Places,
-    activation: Activation,
     learning_rate: T,
     exact: bool,
     x: &'a [T],
@@ -179,35 +169,33 @@ impl<T: Element> Kernel<T> for BackwardPass<'_, T> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
-        let Self { places, activation, learning_rate, exact, x, y, parameters, activations, deltas } = self;
+        let Self { places, learning_rate, exact, x, y, parameters, activations, deltas } = self;
         let parameters = parameters.as_mut_ptr();
         let (activations, deltas) = (activations.as_ptr(), deltas.as_mut_ptr());
         // SAFETY: `Places::new` has checked where the layers lie, `check` that the slices hold them.
         unsafe {
-            with_activation!(activation, D => {
-                let last = places.last().row;
-                for (o, &target) in y.iter().enumerate() {
-                    let prediction = activations.add(last + o);
-                    let slope = D::derivative(V::splat(*prediction));
-                    let delta = V::splat(*prediction - target).mul(slope).flush_subnormal();
-                    delta.store_first(deltas.add(last + o), 1);
-                }
-                for (i, layer) in places.layers.iter().enumerate().rev() {
-                    let (weights, delta) = (parameters.add(layer.parameters), deltas.add(layer.row));
-                    let Some(before) = i.checked_sub(1).map(|i| places.layers[i].row) else {
-                        update::<V>(layer, learning_rate, x.as_ptr(), delta, weights);
-                        break;
-                    };
-                    let (input, out) = (activations.add(before), deltas.add(before));
-                    if exact {
-                        input_gradient::<V, D>(layer, delta, weights, input, out);
-                        update::<V>(layer, learning_rate, input, delta, weights);
-                    } else {
-                        update::<V>(layer, learning_rate, input, delta, weights);
-                        input_gradient::<V, D>(layer, delta, weights, input, out);
-                    }
-                }
+            let last = places.last().row;
+            with_activation!(places.last().activation, D => for (o, &target) in y.iter().enumerate() {
+                let prediction = activations.add(last + o);
+                let slope = D::derivative(V::splat(*prediction));
+                let delta = V::splat(*prediction - target).mul(slope).flush_subnormal();
+                delta.store_first(deltas.add(last + o), 1);
             });
+            for (i, layer) in places.layers.iter().enumerate().rev() {
+                let (weights, delta) = (parameters.add(layer.parameters), deltas.add(layer.row));
+                let Some(before) = i.checked_sub(1).map(|i| places.layers[i]) else {
+                    update::<V>(layer, learning_rate, x.as_ptr(), delta, weights);
+                    break;
+                };
+                let (input, out) = (activations.add(before.row), deltas.add(before.row));
+                if !exact {
+                    update::<V>(layer, learning_rate, input, delta, weights);
+                }
+                with_activation!(before.activation, D => input_gradient::<V, D>(layer, delta, weights, input, out));
+                if exact {
+                    update::<V>(layer, learning_rate, input, delta, weights);
+                }
+            }
         }
     }
 }

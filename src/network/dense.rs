@@ -5,13 +5,14 @@
 
 use std::ops::Range;
 
-use crate::kernels::{Matrix, MatrixMut};
+use crate::kernels::{Activation, Matrix, MatrixMut};
 
 /// One layer: `activation(x · weights + biases)`.
 #[derive(Clone, Debug)]
 pub struct Dense {
     n_inputs: usize,
     n_outputs: usize,
+    activation: Activation,
     /// `n_outputs`, rounded up to whole registers.
     width: usize,
     /// Numbers from one row to the next.
@@ -21,8 +22,14 @@ pub struct Dense {
 }
 
 impl Dense {
-    pub(super) fn new(n_inputs: usize, n_outputs: usize, (width, stride): (usize, usize), start: usize) -> Self {
-        Self { n_inputs, n_outputs, width, stride, start }
+    /// A layer whose rows have `width` numbers, `stride` apart, from `start` on.
+    pub(super) fn new(
+        (n_inputs, n_outputs): (usize, usize),
+        activation: Activation,
+        (width, stride): (usize, usize),
+        start: usize,
+    ) -> Self {
+        Self { n_inputs, n_outputs, activation, width, stride, start }
     }
 
     /// Width of the layer's input.
@@ -35,6 +42,12 @@ impl Dense {
     #[must_use]
     pub fn n_outputs(&self) -> usize {
         self.n_outputs
+    }
+
+    /// What makes activations of the pre-activations.
+    #[must_use]
+    pub fn activation(&self) -> Activation {
+        self.activation
     }
 
     /// The outputs, rounded up to whole registers.

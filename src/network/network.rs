@@ -17,22 +17,25 @@ pub fn stride_of<T>(width: usize, rows: usize) -> usize {
     if crowded { width + LINE / size_of::<T>() } else { width }
 }
 
-/// A chain of dense layers with one activation.
+/// A chain of dense layers.
 #[derive(Debug)]
 pub struct Network<T> {
     layers: Vec<Dense>,
     parameters: Buffer<T>,
-    activation: Activation,
     level: Level,
 }
 
 impl<T: Element> Network<T> {
-    /// A network of these widths, features first; all parameters are 0.
+    /// A network of these widths, features first, with an activation for each layer; all parameters are 0.
     ///
     /// # Errors
     ///
     /// `Error::OutOfRange` for fewer than two widths, `Error::EmptyLayer` for a width of 0, `Error::OutOfMemory`.
-    pub fn new(sizes: &[usize], activation: Activation, level: Level) -> Result<Self, Error> {
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many activations as layers.
+    pub fn new(sizes: &[usize], activations: &[Activation], level: Level) -> Result<Self, Error> {
         if sizes.len() < 2 {
             return Err(Error::OutOfRange {
                 option: "sizes",
@@ -40,6 +43,7 @@ impl<T: Element> Network<T> {
                 value: format!("{sizes:?}"),
             });
         }
+        assert_eq!(activations.len(), sizes.len() - 1, "activations, layers");
         let too_large = Error::OutOfMemory { numbers: usize::MAX };
         let mut layers = Vec::new();
         let mut length = 0_usize;
@@ -51,26 +55,20 @@ impl<T: Element> Network<T> {
             }
             let width = n_outputs.checked_next_multiple_of(level.lanes::<T>()).ok_or_else(|| too_large.clone())?;
             let stride = stride_of::<T>(width, n_inputs);
-            layers.push(Dense::new(n_inputs, n_outputs, (width, stride), length));
+            layers.push(Dense::new((n_inputs, n_outputs), activations[i], (width, stride), length));
             length = n_inputs
                 .checked_add(1)
                 .and_then(|rows| rows.checked_mul(stride))
                 .and_then(|size| size.checked_add(length))
                 .ok_or_else(|| too_large.clone())?;
         }
-        Ok(Self { layers, parameters: Buffer::new(length)?, activation, level })
+        Ok(Self { layers, parameters: Buffer::new(length)?, level })
     }
 
     /// The layers, first to last.
     #[must_use]
     pub fn layers(&self) -> &[Dense] {
         &self.layers
-    }
-
-    /// The activation of every layer.
-    #[must_use]
-    pub fn activation(&self) -> Activation {
-        self.activation
     }
 
     /// The instructions that it runs with.
@@ -97,6 +95,20 @@ impl<T: Element> Network<T> {
     #[must_use]
     pub fn parameters_mut(&mut self, layer: usize) -> (MatrixMut<'_, T>, &mut [T]) {
         self.layers[layer].parameters_mut(self.parameters.as_mut_slice())
+    }
+
+    /// Copies the weights (I, O), row by row, and the biases (O) of one layer.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such layer, or the lengths are not the layer's.
+    pub fn set_parameters(&mut self, layer: usize, weights: &[T], biases: &[T]) {
+        let (mut own_weights, own_biases) = self.parameters_mut(layer);
+        assert_eq!(weights.len(), own_weights.rows() * own_weights.columns(), "number of weights");
+        own_biases.copy_from_slice(biases);
+        for (i, row) in weights.chunks_exact(own_biases.len()).enumerate() {
+            own_weights.row_mut(i).copy_from_slice(row);
+        }
     }
 
     /// All parameters with their padding, as the layers' passes take them.

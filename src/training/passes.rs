@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::error::Error;
 use crate::kernels::online::{Place, Places};
-use crate::kernels::{Activation, Element, Level, Matrix, MatrixMut, Slope, dense, loss};
+use crate::kernels::{Element, Level, Matrix, MatrixMut, Slope, dense, loss};
 use crate::network::{Dense, Network, stride_of};
 use crate::parallel::Parts;
 
@@ -12,7 +12,6 @@ use crate::parallel::Parts;
 #[derive(Debug)]
 pub(super) struct Passes {
     pub(super) level: Level,
-    pub(super) activation: Activation,
     pub(super) layers: Vec<Dense>,
     /// Numbers from one sample's outputs to the next one's, for each layer.
     pub(super) strides: Vec<usize>,
@@ -33,7 +32,7 @@ impl Passes {
             let size = stride.checked_mul(n_samples).and_then(|size| size.checked_add(starts[start]));
             starts.push(size.ok_or(Error::OutOfMemory { numbers: usize::MAX })?);
         }
-        Ok(Self { level: network.level(), activation: network.activation(), layers, strides, starts })
+        Ok(Self { level: network.level(), layers, strides, starts })
     }
 
     /// Numbers of all activations, and of all deltas.
@@ -50,6 +49,7 @@ impl Passes {
             let places = self.layers.iter().zip(&self.starts).map(|(layer, &row)| Place {
                 n_inputs: layer.n_inputs(),
                 n_outputs: layer.n_outputs(),
+                activation: layer.activation(),
                 stride: layer.stride(),
                 parameters: layer.rows(0..0).start,
                 row,
@@ -86,7 +86,7 @@ impl Passes {
             };
             let out = MatrixMut::new(out, x.rows(), layer.width(), self.strides[i]);
             let parameters = layer.padded_parameters(parameters);
-            dense::forward(self.level, self.activation, input, parameters, out, None, workspace);
+            dense::forward(self.level, layer.activation(), input, parameters, out, None, workspace);
         }
     }
 
@@ -101,7 +101,7 @@ impl Passes {
         let ([rows], out) = numbers.get_beside([last], 2 * last + 1);
         let predictions = self.outputs(last, rows, targets.rows());
         loss::squared_errors(self.level, predictions, targets, errors);
-        let slope = Slope::Of(self.activation, predictions);
+        let slope = Slope::Of(self.layers[last].activation(), predictions);
         let out = self.outputs_mut(last, out, targets.rows());
         loss::output_deltas(self.level, predictions, targets, slope, out);
     }
@@ -117,7 +117,7 @@ impl Passes {
     ) {
         let (deltas, before) = (self.layers.len() + layer, layer - 1);
         let ([deltas, activations], out) = numbers.get_beside([deltas, before], deltas - 1);
-        let slope = Slope::Of(self.activation, self.outputs(before, activations, n_samples));
+        let slope = Slope::Of(self.layers[before].activation(), self.outputs(before, activations, n_samples));
         let deltas = self.outputs(layer, deltas, n_samples);
         let (weights, _) = self.layers[layer].parameters(parameters);
         let out = self.outputs_mut(before, out, n_samples);

@@ -31,10 +31,8 @@ impl Gradient {
 }
 
 /// How steps are to be taken.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings<T> {
-    /// The step size.
-    pub learning_rate: T,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
     /// Through which weights the error goes back.
     pub gradient: Gradient,
     /// How many threads take part.
@@ -44,7 +42,7 @@ pub struct Settings<T> {
 /// Steps of up to a given number of samples through networks of one shape.
 #[derive(Debug)]
 pub struct Plan<T> {
-    settings: Settings<T>,
+    settings: Settings,
     n_samples: usize,
     /// Samples in the batch of the last pass.
     rows: usize,
@@ -66,7 +64,7 @@ impl<T: Element> Plan<T> {
     /// # Errors
     ///
     /// `Error::OutOfMemory`
-    pub fn new(network: &Network<T>, n_samples: usize, settings: Settings<T>) -> Result<Self, Error> {
+    pub fn new(network: &Network<T>, n_samples: usize, settings: Settings) -> Result<Self, Error> {
         let passes = Passes::of(network, n_samples)?;
         let too_large = Error::OutOfMemory { numbers: usize::MAX };
         let numbers = Buffer::new(passes.length().checked_mul(2).ok_or(too_large)?)?;
@@ -86,7 +84,20 @@ impl<T: Element> Plan<T> {
         })
     }
 
-    /// Runs a batch through the network and returns its loss; `predictions` and `update` then speak of it.
+    /// The most samples of a batch.
+    #[must_use]
+    pub fn n_samples(&self) -> usize {
+        self.n_samples
+    }
+
+    /// How its steps are taken.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        self.settings
+    }
+
+    /// Runs a batch through the network, which `predictions` then speaks of. With targets it also returns the loss, and
+    /// `update` may follow.
     ///
     /// # Panics
     ///
@@ -94,15 +105,16 @@ impl<T: Element> Plan<T> {
     pub fn pass(
         &mut self,
         network: &Network<T>,
-        x: Matrix<'_, T>,       // (B, I)
-        targets: Matrix<'_, T>, // (B, O)
+        x: Matrix<'_, T>,               // (B, I)
+        targets: Option<Matrix<'_, T>>, // (B, O)
     ) -> f64 {
         assert!((1..=self.n_samples).contains(&x.rows()), "a batch that its plan is not made for");
         self.rows = x.rows();
         let parameters = network.buffer().as_slice();
         if let Some(online) = &self.online {
             let (activations, _) = self.numbers.as_mut_slice().split_at_mut(self.passes.length());
-            return online.forward_pass(self.passes.activation, (x.row(0), targets.row(0)), parameters, activations);
+            let targets = targets.map(|targets| targets.row(0));
+            return online.forward_pass((x.row(0), targets), parameters, activations);
         }
         let Self { passes, rounds, .. } = self;
         let numbers = rounds.of_numbers.split(self.numbers.as_mut_slice());
@@ -117,9 +129,10 @@ impl<T: Element> Plan<T> {
                 if n_samples == 0 {
                     continue;
                 }
-                let (x, targets) = (x.window(start, n_samples), targets.window(start, n_samples));
                 let mut numbers = numbers.take(job);
-                passes.forward_pass(parameters, x, &mut numbers, workspace);
+                passes.forward_pass(parameters, x.window(start, n_samples), &mut numbers, workspace);
+                let Some(targets) = targets else { continue };
+                let targets = targets.window(start, n_samples);
                 passes.errors(targets, &mut numbers, &mut errors.take(job).get_mut(0)[..n_samples]);
                 if self.settings.gradient == Gradient::Exact {
                     for layer in (1..passes.layers.len()).rev() {
@@ -128,7 +141,7 @@ impl<T: Element> Plan<T> {
                 }
             }
         });
-        loss::half_of_sum(&self.errors[..x.rows()])
+        if targets.is_some() { loss::half_of_sum(&self.errors[..x.rows()]) } else { 0.0 }
     }
 
     /// The output layer's activations (B, O) of the last `n_samples` that were run.
@@ -148,18 +161,19 @@ impl<T: Element> Plan<T> {
         network: &mut Network<T>,
         x: Matrix<'_, T>,       // (B, I)
         targets: Matrix<'_, T>, // (B, O)
+        learning_rate: T,
     ) {
         assert_eq!((x.rows(), targets.rows()), (self.rows, self.rows), "the batch of the last pass");
-        let Settings { learning_rate, gradient, .. } = self.settings;
+        let gradient = self.settings.gradient;
         if let Some(online) = &self.online {
-            let options = (self.passes.activation, learning_rate, gradient == Gradient::Exact);
+            let options = (learning_rate, gradient == Gradient::Exact);
             let (activations, deltas) = self.numbers.as_mut_slice().split_at_mut(self.passes.length());
             let parameters = network.buffer_mut().as_mut_slice();
             let sample = (x.row(0), targets.row(0));
             return online.backward_pass(options, sample, parameters, activations, deltas);
         }
         for round in 0..self.rounds.updates.len() {
-            self.update_round(network, round, x);
+            self.update_round(network, round, x, learning_rate);
             let layer = self.passes.layers.len() - 1 - round;
             if gradient == Gradient::Notebook && layer > 0 {
                 self.input_gradient_round(network, layer, x.rows());
@@ -167,8 +181,8 @@ impl<T: Element> Plan<T> {
         }
     }
 
-    fn update_round(&mut self, network: &mut Network<T>, round: usize, x: Matrix<'_, T>) {
-        let Self { passes, rounds, settings, .. } = self;
+    fn update_round(&mut self, network: &mut Network<T>, round: usize, x: Matrix<'_, T>, learning_rate: T) {
+        let Self { passes, rounds, .. } = self;
         let Update { jobs: rows_of, of_parameters } = &mut rounds.updates[round];
         let numbers = self.numbers.as_slice();
         let parameters = of_parameters.split(network.buffer_mut().as_mut_slice());
@@ -180,7 +194,7 @@ impl<T: Element> Plan<T> {
                 let mut parameters = parameters.take(job);
                 for (part, (layer, rows)) in rows_of[job].iter().enumerate() {
                     let parameters = parameters.get_mut(part);
-                    passes.update((*layer, rows.clone()), settings.learning_rate, x, numbers, parameters, workspace);
+                    passes.update((*layer, rows.clone()), learning_rate, x, numbers, parameters, workspace);
                 }
             }
         });

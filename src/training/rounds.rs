@@ -36,7 +36,7 @@ const JOB_BYTES: usize = 256 * 1024;
 const JOB_SAMPLES: usize = 128;
 
 impl Rounds {
-    pub(super) fn of<T: Element>(passes: &Passes, n_samples: usize, settings: Settings<T>, online: bool) -> Self {
+    pub(super) fn of<T: Element>(passes: &Passes, n_samples: usize, settings: Settings, online: bool) -> Self {
         let n = passes.layers.len();
         let weights = passes.layers.iter().map(|layer| layer.n_inputs().saturating_mul(layer.width()));
         let work = weights.fold(0, usize::saturating_add).saturating_mul(n_samples).saturating_mul(6);

@@ -47,7 +47,8 @@ pub trait Observer<T> {
 pub fn train<T: Element>(
     network: &mut Network<T>,
     batches: &mut Batches<'_, T>,
-    settings: Settings<T>,
+    settings: Settings,
+    learning_rate: T,
     observer: &mut impl Observer<T>,
     losses: &mut [f64],
 ) -> Result<(), Error> {
@@ -60,6 +61,7 @@ pub fn train<T: Element>(
         work: 0,
         network,
         batches,
+        learning_rate,
         observer,
     };
     let result = trainer.run(losses);
@@ -73,6 +75,7 @@ pub fn train<T: Element>(
 struct Trainer<'a, 'data, T, O> {
     network: &'a mut Network<T>,
     batches: &'a mut Batches<'data, T>,
+    learning_rate: T,
     observer: &'a mut O,
     plan: Plan<T>,
     snapshot: Snapshot<T>,
@@ -120,7 +123,7 @@ impl<T: Element, O: Observer<T>> Trainer<'_, '_, T, O> {
     /// is seen not to be finite; no step is taken then.
     fn step(&mut self, epoch: usize, batch: usize) -> Result<f64, Option<f64>> {
         let (x, y) = self.batches.get(epoch, batch);
-        let loss = self.plan.pass(self.network, x, y);
+        let loss = self.plan.pass(self.network, x, Some(y));
         if !loss.is_finite() {
             return Err(Some(loss));
         }
@@ -130,7 +133,7 @@ impl<T: Element, O: Observer<T>> Trainer<'_, '_, T, O> {
             }
             self.snapshot.take(self.steps, self.network);
         }
-        self.plan.update(self.network, x, y);
+        self.plan.update(self.network, x, y, self.learning_rate);
         self.steps += 1;
         Ok(loss)
     }
@@ -159,11 +162,11 @@ impl<T: Element, O: Observer<T>> Trainer<'_, '_, T, O> {
                 return stopped;
             }
             let (x, y) = self.batches.get(self.steps / per_epoch, self.steps % per_epoch);
-            self.plan.pass(self.network, x, y);
-            self.plan.update(self.network, x, y);
+            self.plan.pass(self.network, x, Some(y));
+            self.plan.update(self.network, x, y, self.learning_rate);
             self.steps += 1;
             let (x, y) = self.batches.get(self.steps / per_epoch, self.steps % per_epoch);
-            if !(self.network.is_finite() && self.plan.pass(self.network, x, y).is_finite()) {
+            if !(self.network.is_finite() && self.plan.pass(self.network, x, Some(y)).is_finite()) {
                 self.restore();
                 epoch = self.steps / per_epoch;
                 break;

@@ -80,16 +80,16 @@ fn check<T: Element>(sizes: &[usize], n_samples: usize, batch_size: usize, threa
     for level in levels() {
         for &(_, activation) in Activation::ALL {
             for &(name, gradient) in Gradient::ALL {
-                let mut network = Network::<T>::new(sizes, activation, level).unwrap();
+                let mut network = Network::<T>::new(sizes, &vec![activation; sizes.len() - 1], level).unwrap();
                 init::initialize(&mut network, init::Scheme::GlorotNormal, 5);
                 let mut expected = parameters_of(&network);
                 let rows = Matrix::packed(&x, n_samples, sizes[0]);
                 let targets = Matrix::packed(&y, n_samples, n_outputs);
                 let mut batches = Batches::new(rows, targets, batch_size, None).unwrap();
                 let learning_rate = T::from_f64(0.125);
-                let settings = Settings { learning_rate, gradient, threads };
+                let settings = Settings { gradient, threads };
                 let mut losses = [0.0; 3];
-                train(&mut network, &mut batches, settings, &mut Until(9), &mut losses).unwrap();
+                train(&mut network, &mut batches, settings, learning_rate, &mut Until(9), &mut losses).unwrap();
                 for loss in losses {
                     let mut sum = 0.0;
                     for (x, y) in x.chunks(batch_size * sizes[0]).zip(y.chunks(batch_size * n_outputs)) {
@@ -135,7 +135,7 @@ fn diverge<T: Element>(batch_size: usize, good_steps: usize) {
     let (x, mut y) = (numbers::<T>(n_samples * 2, 1.3), numbers::<T>(n_samples, 0.7));
     y[good_steps * batch_size] = T::from_f64(f64::INFINITY);
     let learning_rate = T::from_f64(0.5);
-    let mut network = Network::<T>::new(&sizes, Activation::Tanh, Level::current().unwrap()).unwrap();
+    let mut network = Network::<T>::new(&sizes, &[Activation::Tanh; 2], Level::current().unwrap()).unwrap();
     init::initialize(&mut network, init::Scheme::Normal, 3);
     let mut expected = parameters_of(&network);
     // The parameters of the last step whose loss was finite are those that it started from.
@@ -145,8 +145,9 @@ fn diverge<T: Element>(batch_size: usize, good_steps: usize) {
     }
     let mut batches =
         Batches::new(Matrix::packed(&x, n_samples, 2), Matrix::packed(&y, n_samples, 1), batch_size, None).unwrap();
-    let settings = Settings { learning_rate, gradient: Gradient::Exact, threads: Threads::AtMost(2) };
-    let error = train(&mut network, &mut batches, settings, &mut Until(usize::MAX), &mut [0.0; 3]).unwrap_err();
+    let settings = Settings { gradient: Gradient::Exact, threads: Threads::AtMost(2) };
+    let error =
+        train(&mut network, &mut batches, settings, learning_rate, &mut Until(usize::MAX), &mut [0.0; 3]).unwrap_err();
     assert_eq!(error, Error::Diverged { epoch: 0, loss: Some(f64::INFINITY), at_once: good_steps == 0 });
     assert_eq!(bits(&parameters_of(&network)), bits(&expected));
 }
@@ -165,11 +166,11 @@ fn a_diverged_training_keeps_the_parameters_of_its_last_finite_step() {
 fn a_stopped_training_is_at_a_whole_step() {
     let (x, y) = (numbers::<f64>(8, 1.3), numbers::<f64>(4, 0.7));
     let run = |epochs, until: usize| {
-        let mut network = Network::new(&[2, 3, 1], Activation::Sigmoid, Level::current().unwrap()).unwrap();
+        let mut network = Network::new(&[2, 3, 1], &[Activation::Sigmoid; 2], Level::current().unwrap()).unwrap();
         init::initialize(&mut network, init::Scheme::Normal, 3);
         let mut batches = Batches::new(Matrix::packed(&x, 4, 2), Matrix::packed(&y, 4, 1), 3, Some(8)).unwrap();
-        let settings = Settings { learning_rate: 0.5, gradient: Gradient::Exact, threads: Threads::AtMost(2) };
-        let result = train(&mut network, &mut batches, settings, &mut Until(until), &mut vec![0.0; epochs]);
+        let settings = Settings { gradient: Gradient::Exact, threads: Threads::AtMost(2) };
+        let result = train(&mut network, &mut batches, settings, 0.5, &mut Until(until), &mut vec![0.0; epochs]);
         (result, bits(&parameters_of(&network)))
     };
     let (stopped, left_behind) = run(100, 17);
@@ -182,7 +183,8 @@ fn a_stopped_training_is_at_a_whole_step() {
 #[test]
 fn a_network_without_layers_or_with_an_empty_one_or_too_large_is_an_error() {
     let level = Level::current().unwrap();
-    let new = |sizes: &[usize]| Network::<f64>::new(sizes, Activation::Sigmoid, level).unwrap_err();
+    let new =
+        |sizes: &[usize]| Network::<f64>::new(sizes, &vec![Activation::Sigmoid; sizes.len() - 1], level).unwrap_err();
     assert_eq!(
         new(&[3]).to_string(),
         "sizes must be at least two widths, of the features and of each layer's outputs, got [3]"
