@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import json
 import os
 import shlex
@@ -42,29 +43,38 @@ TARGETS = {
     "mnist128": (1.2, 1.2),
     "wide256": (1.2, 1.2),
 }
+# Peers that are called for every step.
+CALLS = ("NumPy", "scikit-learn", "PyTorch", "PyTorch by hand", "JAX call")
 RECORDS = Path(__file__).with_name("records")
 
 
 def installed_peers() -> dict[str, Any]:
     """Return the modules of the peers that can be imported; say which cannot."""
-    modules = {}
-    for peer in PEERS:
-        try:
-            modules[peer] = importlib.import_module(f"peers.{peer}_peer")
-        except ImportError as error:
-            print(f"{peer} is not raced: {error}", file=sys.stderr)
-    return modules
+    found = [peer for peer in PEERS if importlib.util.find_spec(peer) is not None]
+    print(f"raced: {', '.join(found)}; not installed: {set(PEERS) - set(found) or 'none'}")
+    return {peer: importlib.import_module(f"peers.{peer}_peer") for peer in found}
 
 
 def ours(problem: Problem, cell: Cell, rate: float) -> dict[str, Contestant]:
-    """Return the loop in the core, with both gradients."""
+    """Return the loop in the core, with both gradients, and a step a call."""
     X, Y, W, B = problem.X, problem.Y, problem.W, problem.B
 
     def train(gradient: str) -> Contestant:
         options: Any = {"activation": cell.activation, "gradient": gradient, "learning_rate": rate}
         return lambda steps: ironprop.train(X, Y, W, B, epochs=steps, **options)
 
-    return {"ironprop": train("exact"), "ironprop notebook": train("notebook")}
+    network = ironprop.Network(cell.sizes, activation=cell.activation, dtype=X.dtype)
+    network.weights, network.biases = W, B
+
+    def step(steps: int) -> None:
+        for _ in range(steps):
+            network.train_step(X, Y, learning_rate=rate)
+
+    return {
+        "ironprop": train("exact"),
+        "ironprop notebook": train("notebook"),
+        "ironprop step": step,
+    }
 
 
 def run_cell(cell: Cell, dtype: str, effort: Effort, peers: dict[str, Any]) -> dict[str, Any]:
@@ -75,6 +85,7 @@ def run_cell(cell: Cell, dtype: str, effort: Effort, peers: dict[str, Any]) -> d
         contestants |= module.contestants(problem, cell, LEARNING_RATE)
     result = race(contestants, effort, problem.restore)
     rival = result.faster(*(name for name in contestants if not name.startswith("ironprop")))
+    caller = result.faster(*(name for name in CALLS if name in contestants))
     target = TARGETS[cell.name][DTYPES.index(dtype)]
     ratio = result.ratio("ironprop", over=rival)
     gflops = cell.flops / result.time("ironprop") / 1e9
@@ -86,6 +97,8 @@ def run_cell(cell: Cell, dtype: str, effort: Effort, peers: dict[str, Any]) -> d
         "best peer": rival,
         "ratio": ratio,
         "ratio_quartiles": result.ratio_quartiles("ironprop", over=rival),
+        "best call": caller,
+        "step_ratio": result.ratio("ironprop step", over=caller),
         "notebook_over_exact": result.ratio("ironprop", over="ironprop notebook"),
         "gflops": gflops,
         "target": target,
@@ -98,17 +111,16 @@ def report(record: dict[str, Any]) -> str:
     peak = record["machine"]["peak_fma_gflops"]
     names = list(record["results"][0]["us"])
     header = ["net, batch", "dtype", *(f"{name} µs" for name in names), "best peer", "x", "must"]
-    header += ["GF/s", "of peak", "notebook/exact"]
+    header += ["GF/s", "of peak", "notebook/exact", "step x"]
     rows = [header]
     for row in record["results"]:
-        of_peak = "" if peak is None else f"{100 * row['gflops'] / peak[row['dtype']]:.0f} %"
+        of_peak = f"{100 * row['gflops'] / peak[row['dtype']]:.0f} %"
         verdict = "met" if row["met"] else "MISSED"
         times = [_short(row["us"][name]) for name in names]
-        rows.append(
-            [row["net"], row["dtype"], *times, row["best peer"], _short(row["ratio"])]
-            + [f"{row['target']:g} {verdict}", _short(row["gflops"]), of_peak]
-            + [f"{row['notebook_over_exact']:.2f}"]
-        )
+        ratios = [_short(row["ratio"]), f"{row['target']:g} {verdict}"]
+        speed = [_short(row["gflops"]), of_peak, f"{row['notebook_over_exact']:.2f}"]
+        speed.append(_short(row["step_ratio"]))
+        rows.append([row["net"], row["dtype"], *times, row["best peer"], *ratios, *speed])
     rows.insert(1, ["---"] * len(header))
     facts = record["machine"]
     lines = [
@@ -121,7 +133,8 @@ def report(record: dict[str, Any]) -> str:
         f"other processes used {record['other_load_cores']} cores meanwhile.",
         "",
         "Microseconds a step; x: how many times faster than the best peer ironprop is (exact",
-        "gradient, median over rounds that take turns).",
+        "gradient, median over rounds that take turns); notebook/exact: the time of the notebook's",
+        "gradient; step x: one step a call against the best peer that is called for each step.",
         "",
         *("| " + " | ".join(row) + " |" for row in rows),
     ]

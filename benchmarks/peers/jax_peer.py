@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cells import Cell, Problem
     from measure import Contestant
 
-jax.config.update("jax_enable_x64", True)  # noqa: FBT003
+jax.config.update("jax_enable_x64", True)
 
 
 def contestants(problem: Problem, cell: Cell, rate: float) -> dict[str, Contestant]:

@@ -219,8 +219,8 @@ class Network:
         TypeError, ValueError, MemoryError, RuntimeError
             As for `train_step`.
         FloatingPointError
-            If the loss or a parameter becomes infinite or NaN. The network then has the parameters of the last step whose
-            loss was finite.
+            If the loss or a parameter becomes infinite or NaN. The network then has the parameters of the last
+            step whose loss was finite.
         KeyboardInterrupt
             After Ctrl-C, at a whole step, with the parameters of that step.
 

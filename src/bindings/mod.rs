@@ -33,7 +33,7 @@ mod _core {
     #[pymodule_export]
     use super::notebook::{backward_pass, forward_pass};
     #[pymodule_export]
-    use super::options::{get_num_threads, set_num_threads, show_config};
+    use super::options::{get_num_threads, peak_fma, set_num_threads, show_config};
     #[pymodule_export]
     use super::training::{initialize, train};
 

@@ -208,14 +208,14 @@ impl Network {
     #[pyo3(signature = (sizes, activations, scheme, dtype, seed))]
     fn new(
         sizes: &Bound<'_, PyAny>,
-        activations: &Bound<'_, PyList>,
+        activations: &Bound<'_, PyAny>,
         scheme: &Bound<'_, PyAny>,
         dtype: &str,
         seed: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         guarded(|| {
             let sizes = read_widths("layer_sizes", sizes)?;
-            let activations = activations.iter().map(|name| named("activation", &name, Activation::ALL));
+            let activations = activations.try_iter()?.map(|name| named("activation", &name?, Activation::ALL));
             let activations = activations.collect::<PyResult<Vec<_>>>()?;
             let n_layers = sizes.len().saturating_sub(1);
             if activations.len() != n_layers {

@@ -1,5 +1,8 @@
 //! Numbers and names from Python: each is checked against its range, and the message names the option.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -8,8 +11,8 @@ use super::arrays::Number;
 use super::boundary::guarded;
 use super::convert::type_name;
 use crate::error::Error;
-use crate::kernels::Level;
-use crate::parallel::{MOST_THREADS, Threads};
+use crate::kernels::{Level, peak};
+use crate::parallel::{self, MOST_THREADS, Threads};
 
 /// The value that goes by that name.
 pub(super) fn named<V: Copy>(option: &'static str, name: &Bound<'_, PyAny>, all: &[(&'static str, V)]) -> PyResult<V> {
@@ -138,6 +141,27 @@ pub(super) fn set_num_threads(n_threads: &Bound<'_, PyAny>) -> PyResult<()> {
 #[pyfunction]
 pub(super) fn get_num_threads() -> PyResult<usize> {
     guarded(|| Ok(Threads::most()?))
+}
+
+/// The most that fused multiply-adds reach on so many threads, in 10⁹ operations a second: the best of some short runs.
+#[pyfunction]
+pub(super) fn peak_fma(py: Python<'_>, dtype: &str, n_threads: usize) -> PyResult<f64> {
+    const STEPS: usize = 200_000;
+    guarded(|| {
+        let level = Level::current()?;
+        let operations = |steps| match dtype {
+            "float32" => peak::multiply_adds::<f32>(level, steps),
+            _ => peak::multiply_adds::<f64>(level, steps),
+        };
+        #[allow(clippy::cast_precision_loss)] // some 10⁷
+        let run = |_| {
+            let (start, done) = (Instant::now(), AtomicUsize::new(0));
+            let work = |_| _ = done.fetch_add(operations(STEPS), Ordering::Relaxed);
+            parallel::run(n_threads, n_threads, |_, jobs| jobs.for_each(work));
+            done.into_inner() as f64 / start.elapsed().as_secs_f64() / 1e9
+        };
+        Ok(py.detach(|| (0..20).map(run).fold(0.0, f64::max)))
+    })
 }
 
 /// Describe this installation.

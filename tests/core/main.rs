@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout)] // what ran, and the errors that were found
 
 mod accuracy;
+mod allocations;
 mod kernels_agree;
 mod training_agrees;
 
