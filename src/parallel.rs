@@ -93,6 +93,8 @@ struct Team {
     task: UnsafeCell<Option<(Work, usize)>>,
     panicked: AtomicBool,
     workers: [OnceLock<Worker>; MOST_THREADS],
+    /// Workers that can be had: fewer once a thread could not be started.
+    most: AtomicUsize,
 }
 
 struct Worker {
@@ -129,8 +131,9 @@ impl Team {
             return None;
         }
         let free = Free(team);
+        let helpers = helpers.min(team.most.load(Ordering::Relaxed));
         let all = (1..=helpers).all(|worker| team.start(worker));
-        (all || team.workers[0].get().is_some()).then_some(free)
+        (helpers > 0 && (all || team.workers[0].get().is_some())).then_some(free)
     }
 
     fn new(process: u32) -> Self {
@@ -142,6 +145,7 @@ impl Team {
             task: UnsafeCell::new(None),
             panicked: AtomicBool::new(false),
             workers: [const { OnceLock::new() }; MOST_THREADS],
+            most: AtomicUsize::new(MOST_THREADS),
         }
     }
 
@@ -152,7 +156,10 @@ impl Team {
             return true;
         }
         let builder = std::thread::Builder::new().name(format!("ironprop-{worker}")).stack_size(512 * 1024);
-        let Ok(handle) = builder.spawn(move || self.serve(worker)) else { return false };
+        let Ok(handle) = builder.spawn(move || self.serve(worker)) else {
+            self.most.store(worker - 1, Ordering::Relaxed);
+            return false;
+        };
         let started = Worker { thread: handle.thread().clone(), parked: AtomicBool::new(false) };
         place.set(started).is_ok()
     }
@@ -171,12 +178,12 @@ impl Team {
         self.panicked.store(false, Ordering::Relaxed);
         // Sequentially consistent with `parked` in `wait`: either this sees a worker parked, or it sees the open gate.
         self.gate.store(Gate::new(round, helpers).0, Ordering::SeqCst);
+        let inside = Inside(self);
         for worker in self.workers[..helpers].iter().filter_map(OnceLock::get) {
             if worker.parked.load(Ordering::SeqCst) {
                 worker.thread.unpark();
             }
         }
-        let inside = Inside(self);
         work(0, Jobs { next: &self.next, end: n_jobs });
         drop(inside);
         assert!(!self.panicked.load(Ordering::Acquire), "a worker of the thread team panicked");
@@ -187,12 +194,10 @@ impl Team {
         let mut seen = 0;
         loop {
             let gate = self.wait(worker, seen);
-            seen = gate.round();
             if self.gate.compare_exchange(gate.0, gate.0 + 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
-                // Another one has come in or the round is over: look again.
-                seen = seen.wrapping_sub(1);
-                continue;
+                continue; // another one has come in or the round is over: look again
             }
+            seen = gate.round();
             // SAFETY: inside the gate the task is not written, and its closure lives.
             let result = unsafe {
                 let (work, end) = (*self.task.get()).expect("an open round has a task");

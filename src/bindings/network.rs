@@ -72,16 +72,12 @@ impl<T: Number> Owner<T> {
         Ok(Self { network, steps: None, predictions: None })
     }
 
-    fn n_parameters(&self) -> usize {
-        self.network.layers().iter().map(|layer| (layer.n_inputs() + 1) * layer.n_outputs()).sum()
-    }
-
     fn predict<'py>(&mut self, py: Python<'py>, x: &Array<'py>, n_outputs: usize) -> PyResult<Bound<'py, PyAny>> {
         let (n_samples, n_features) = (x.shape()[0], x.shape()[1]);
         let mut result = Fresh::<T>::new(py, &[n_samples, n_outputs])?;
         let rows = Matrix::packed(x.numbers::<T>()?, n_samples, n_features);
         let settings = Settings { gradient: Gradient::Exact, threads: Threads::AtMost(Threads::most()?) };
-        let operations = self.n_parameters().saturating_mul(n_samples).saturating_mul(2);
+        let operations = self.network.n_parameters().saturating_mul(n_samples).saturating_mul(2);
         if n_samples == 0 {
             return Ok(result.into_array());
         }
@@ -115,7 +111,7 @@ impl<T: Number> Owner<T> {
         let y = targets.rows::<T>(&mut row)?;
         let x = Matrix::packed(x.numbers::<T>()?, n_samples, n_features);
         let settings = Settings { gradient: Gradient::Exact, threads };
-        let operations = work_per_step(self.n_parameters(), n_samples);
+        let operations = work_per_step(self.network.n_parameters(), n_samples);
         let plan = plan_for(&mut self.steps, &self.network, n_samples, settings)?;
         let network = &mut self.network;
         let loss = run_detached(py, operations, || {

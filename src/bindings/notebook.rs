@@ -214,9 +214,10 @@ fn backward<T: Number>(
     let y = kept.targets.rows::<T>(&mut row)?;
     let pred = Matrix::packed(kept.pred.numbers::<T>()?, n_samples, y.columns());
     let operations = n_samples.saturating_mul(layers.n_parameters()).saturating_mul(4);
-    let widths = sizes.windows(2).map(|pair| (pair[0], pair[1]));
-    let workspaces = widths.map(|widths| dense::backward_workspace::<T>(level, n_samples, widths));
-    let mut layerwise = Layerwise::new(level, threads(operations)?, workspaces)?;
+    let threads = threads(operations)?;
+    let workspaces =
+        sizes.windows(2).map(|pair| Layerwise::<T>::backward_workspace(level, threads, n_samples, (pair[0], pair[1])));
+    let mut layerwise = Layerwise::new(level, threads, workspaces)?;
     let mut steps = Vec::with_capacity(layers.len());
     for (layer, numbers) in layers.numbers_mut::<T>().enumerate() {
         let (weights, biases) = numbers?;

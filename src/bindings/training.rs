@@ -160,9 +160,8 @@ pub(super) fn train_network<T: Number>(
     let x = Matrix::packed(&x_copy, y.rows(), x.shape()[1]);
     let y = Matrix::new(&y_copy, y.rows(), y.columns(), y.stride());
     let mut batches = Batches::new(x, y, options.batch_size, options.seed).map_err(refused)?;
-    let n_parameters: usize = network.layers().iter().map(|layer| (layer.n_inputs() + 1) * layer.n_outputs()).sum();
     let steps = batches.per_epoch().saturating_mul(options.epochs);
-    let operations = training::work_per_step(n_parameters, options.batch_size).saturating_mul(steps);
+    let operations = training::work_per_step(network.n_parameters(), options.batch_size).saturating_mul(steps);
     let settings = options.settings;
     let outcome =
         run_detached(py, operations, || training::train(network, &mut batches, settings, rate, reporter, losses));

@@ -343,12 +343,24 @@ pub fn forward_workspace<T: Element>(level: Level, n_samples: usize, (n_inputs, 
     level.run(Workspaces { products: [(Kind::Forward, (n_samples, n_outputs, n_inputs))], number: PhantomData::<T> })
 }
 
-/// Numbers of workspace that the input gradient and the update of a layer take for `n_samples`.
+/// Numbers of workspace that the input gradient of a layer takes for `n_samples`.
 #[must_use]
-pub fn backward_workspace<T: Element>(level: Level, n_samples: usize, (n_inputs, n_outputs): (usize, usize)) -> usize {
-    let input_gradient = (Kind::InputGradient, (n_samples, n_inputs, n_outputs));
-    let updates = [(Kind::Update, (n_inputs, n_outputs, n_samples)), (Kind::Update, (1, n_outputs, n_samples))];
-    level.run(Workspaces { products: [input_gradient, updates[0], updates[1]], number: PhantomData::<T> })
+pub fn input_gradient_workspace<T: Element>(
+    level: Level,
+    n_samples: usize,
+    (n_inputs, n_outputs): (usize, usize),
+) -> usize {
+    level.run(Workspaces {
+        products: [(Kind::InputGradient, (n_samples, n_inputs, n_outputs))],
+        number: PhantomData::<T>,
+    })
+}
+
+/// Numbers of workspace that the update of a layer takes for `n_samples`.
+#[must_use]
+pub fn update_workspace<T: Element>(level: Level, n_samples: usize, (n_inputs, n_outputs): (usize, usize)) -> usize {
+    let (weights, biases) = ((n_inputs, n_outputs, n_samples), (1, n_outputs, n_samples));
+    level.run(Workspaces { products: [weights, biases].map(|size| (Kind::Update, size)), number: PhantomData::<T> })
 }
 
 /// The largest workspace of some products.

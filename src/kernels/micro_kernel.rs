@@ -53,14 +53,15 @@ pub(super) struct Tiles<T> {
 }
 
 impl<T: Element> Tiles<T> {
-    /// Runs the tiles of so many registers (1, 2, 4 or 8), the left operand packed or not.
+    /// Runs the tiles of so many registers: 1 or 2, the left operand packed or not, or 4 or 8, which is not packed.
     ///
     /// # Safety
     ///
-    /// All operands have these rows, steps and columns, 4 registers come with at most two rows and 8 with one, and the CPU
+    /// All operands have these rows, steps and columns, 4 registers come with at most two rows and 8 with one, neither with a packed operand, and the CPU
     /// has the instructions of `V`.
     #[inline(always)]
     pub(super) unsafe fn run_with<V: Vector<Element = T>>(self, registers: usize, packed: bool) {
+        debug_assert!(registers <= 2 || !packed, "a packed operand comes in panels of two registers");
         // SAFETY: the caller's contract.
         unsafe {
             match (registers, self.n == V::LANES, packed) {

@@ -147,7 +147,7 @@ impl Blocks {
         let copy_left = rows > 2 && columns >= 8 * width && rows.saturating_mul(step) * size > 32 * 1024;
         let copy_right = kind == Kind::InputGradient
             || rows >= 3 * V::MR && columns > width && depth.saturating_mul(columns) * size > 16 * 1024;
-        // The workspace is that of the largest block, so that fewer rows never take more of it.
+        // The workspace is that of the largest block, so that fewer rows or steps never take more of it.
         let largest = rows.min(most);
         let left = if copy_left { (largest * step).next_multiple_of(width) } else { 0 };
         let panels = if block < rows { columns.div_ceil(width) } else { 1 };
@@ -205,7 +205,6 @@ pub(super) unsafe fn multiply<V: Vector, F: Finish<V::Element>>(
     assert!(workspace.len() >= blocks.left + blocks.right + blocks.rest, "the workspace is too small");
     let workspace = workspace.as_mut_ptr();
     let mut done = 0;
-    // A depth of zero still has its sums, which are `start`.
     loop {
         let depth = done..product.depth.min(done + KC);
         let mut first = 0;
@@ -281,7 +280,7 @@ unsafe fn few_chains<V: Vector, F: Finish<V::Element>>(product: &Product<V::Elem
                         let n = CHAINS.min(columns - column);
                         // Whole columns are taken for those that are missing, which are the first one again.
                         let rights: [_; CHAINS] =
-                            std::array::from_fn(|i| start.add((column + if i < n { i } else { 0 }) * stride));
+                            std::array::from_fn(|i| start.wrapping_add((column + if i < n { i } else { 0 }) * stride));
                         for k in 0..depth {
                             let factor = *left(row, k);
                             for (chain, right) in chains.iter_mut().zip(rights) {
@@ -318,6 +317,7 @@ unsafe fn block<V: Vector, F: Finish<V::Element>>(
     depth: Range<usize>,
 ) {
     let (columns, width) = (product.columns, V::PANEL);
+    let has_copies = blocks.copy_left || blocks.copy_right;
     let mut left = product.left.from(rows.start, depth.start);
     // SAFETY: panels cover columns below `columns`; the copies and the chains at rest have the sizes of `blocks`.
     unsafe {
@@ -331,8 +331,9 @@ unsafe fn block<V: Vector, F: Finish<V::Element>>(
         while column < columns {
             let registers = match (columns - column) / V::LANES {
                 // One row has one chain per register, two have two: more registers keep the units busy.
-                8.. if rows.len() == 1 && !blocks.copy_right => 8,
-                4.. if rows.len() <= 2 && !blocks.copy_right => 4,
+                // (Copies come in panels of two, and the last block of a product that has copies may have so few rows.)
+                8.. if rows.len() == 1 && !has_copies => 8,
+                4.. if rows.len() <= 2 && !has_copies => 4,
                 2.. if column.is_multiple_of(width) => 2,
                 _ => 1,
             };

@@ -30,6 +30,14 @@ impl<T: Element> Layerwise<T> {
         Ok(Self { level, threads, workspaces: Buffer::new(threads * workspace)?, workspace })
     }
 
+    /// Numbers of workspace that a thread takes for its share of a layer's input gradient and update.
+    #[must_use]
+    pub fn backward_workspace(level: Level, threads: usize, n_samples: usize, widths: (usize, usize)) -> usize {
+        let (n_samples_each, n_inputs_each) = (n_samples.div_ceil(threads), widths.0.div_ceil(threads));
+        let input_gradient = dense::input_gradient_workspace::<T>(level, n_samples_each, widths);
+        input_gradient.max(dense::update_workspace::<T>(level, n_samples, (n_inputs_each, widths.1)))
+    }
+
     /// See `dense::forward`.
     pub fn forward<'a>(
         &mut self,
@@ -45,6 +53,9 @@ impl<T: Element> Layerwise<T> {
             return dense::forward(level, activation, x, parameters, activations, derivatives, workspace);
         }
         let (columns, stride) = (activations.columns(), activations.stride());
+        assert_eq!(activations.rows(), x.rows(), "rows of the activations");
+        let size = derivatives.as_ref().map_or((x.rows(), columns), |matrix| (matrix.rows(), matrix.columns()));
+        assert_eq!(size, (x.rows(), columns), "size of the derivatives");
         let data = activations.into_data();
         let slope_stride = derivatives.as_ref().map(MatrixMut::stride);
         let mut none = [];
@@ -52,7 +63,7 @@ impl<T: Element> Layerwise<T> {
         self.shares(
             x.rows(),
             (&mut *data, (stride, columns)),
-            (slopes, (slope_stride.unwrap_or(0), columns)),
+            (slopes, slope_stride.map_or((0, 0), |stride| (stride, columns))),
             |rows, out, slopes, workspace| {
                 let out = MatrixMut::new(out, rows.len(), columns, stride);
                 let slopes = slope_stride.map(|stride| MatrixMut::new(slopes, rows.len(), columns, stride));
@@ -76,6 +87,7 @@ impl<T: Element> Layerwise<T> {
             return dense::input_gradient(level, deltas, weights, slope, out, self.workspaces.as_mut_slice());
         }
         let (columns, stride) = (out.columns(), out.stride());
+        assert_eq!(out.rows(), deltas.rows(), "rows of the result");
         let work = |rows: Range<usize>, out: &mut [T], _: &mut [T], workspace: &mut [T]| {
             let out = MatrixMut::new(out, rows.len(), columns, stride);
             let (deltas, slope) = (deltas.window(rows.start, rows.len()), slope.window(rows.start, rows.len()));
@@ -97,6 +109,7 @@ impl<T: Element> Layerwise<T> {
         if self.threads == 1 {
             return dense::update(level, learning_rate, x, deltas, (weights, Some(biases)), workspace);
         }
+        assert_eq!((weights.rows(), weights.columns()), (x.columns(), deltas.columns()), "size of the weights");
         let no_weights = MatrixMut::packed(&mut [], 0, deltas.columns());
         dense::update(level, learning_rate, x.columns_of(0, 0), deltas, (no_weights, Some(biases)), workspace);
         let (columns, stride) = (weights.columns(), weights.stride());

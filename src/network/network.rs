@@ -97,6 +97,12 @@ impl<T: Element> Network<T> {
         self.layers[layer].parameters_mut(self.parameters.as_mut_slice())
     }
 
+    /// The number of weights and biases.
+    #[must_use]
+    pub fn n_parameters(&self) -> usize {
+        self.layers.iter().map(|layer| (layer.n_inputs() + 1) * layer.n_outputs()).sum()
+    }
+
     /// Copies the weights (I, O), row by row, and the biases (O) of one layer.
     ///
     /// # Panics

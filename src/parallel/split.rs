@@ -3,7 +3,7 @@
 
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Parts of a slice that do not overlap, some for each job of a round.
 #[derive(Debug)]
@@ -12,8 +12,8 @@ pub struct Partition {
     /// The first part of each job; one more entry closes the last.
     jobs: Vec<usize>,
     /// The round in which a job's parts were taken last.
-    taken: Vec<AtomicU32>,
-    round: u32,
+    taken: Vec<AtomicU64>,
+    round: u64,
     end: usize,
 }
 
@@ -33,8 +33,8 @@ impl Partition {
         let mut sorted: Vec<_> = parts.iter().filter(|part| !part.is_empty()).collect();
         sorted.sort_by_key(|part| part.start);
         assert!(sorted.windows(2).all(|pair| pair[0].end <= pair[1].start), "parts overlap");
-        let end = sorted.last().map_or(0, |part| part.end);
-        let taken = (1..starts.len()).map(|_| AtomicU32::new(0)).collect();
+        let end = parts.iter().map(|part| part.start.max(part.end)).max().unwrap_or(0);
+        let taken = (1..starts.len()).map(|_| AtomicU64::new(0)).collect();
         Self { parts, jobs: starts, taken, round: 0, end }
     }
 

@@ -109,7 +109,7 @@ impl<T: Element> Plan<T> {
         targets: Option<Matrix<'_, T>>, // (B, O)
     ) -> f64 {
         assert!((1..=self.n_samples).contains(&x.rows()), "a batch that its plan is not made for");
-        self.rows = x.rows();
+        self.rows = if targets.is_some() { x.rows() } else { 0 };
         let parameters = network.buffer().as_slice();
         if let Some(online) = &self.online {
             let (activations, _) = self.numbers.as_mut_slice().split_at_mut(self.passes.length());

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::passes::Passes;
 use super::plan::{Gradient, Settings};
 use crate::kernels::{Element, LINE, dense};
+use crate::network::Dense;
 use crate::parallel::Partition;
 
 /// The jobs of a step.
@@ -54,15 +55,9 @@ impl Rounds {
             };
             (0..2 * n).map(part)
         });
-        let largest = samples.iter().map(Range::len).max().unwrap_or(0);
-        let workspace = passes.layers.iter().map(|layer| {
-            let widths = (layer.n_inputs(), layer.width());
-            let forward = dense::forward_workspace::<T>(passes.level, largest, widths);
-            let backward = |n_samples| dense::backward_workspace::<T>(passes.level, n_samples, widths);
-            forward.max(backward(largest)).max(backward(n_samples))
-        });
         let line = LINE / size_of::<T>();
-        let workspace = if online { 0 } else { workspace.max().unwrap_or(0).next_multiple_of(line) };
+        let workspace = if online { 0 } else { Self::workspace::<T>(passes, n_samples, &samples, &updates) };
+        let workspace = workspace.next_multiple_of(line);
         Self {
             threads,
             of_numbers: Partition::new(of_numbers),
@@ -73,6 +68,21 @@ impl Rounds {
             samples,
             updates,
         }
+    }
+
+    /// Numbers of workspace that the largest job takes.
+    fn workspace<T: Element>(passes: &Passes, n_samples: usize, samples: &[Range<usize>], updates: &[Update]) -> usize {
+        let rows = samples.iter().map(Range::len).max().unwrap_or(0);
+        let widths = |layer: &Dense| (layer.n_inputs(), layer.width());
+        let of_samples = passes.layers.iter().map(|layer| {
+            let forward = dense::forward_workspace::<T>(passes.level, rows, widths(layer));
+            forward.max(dense::input_gradient_workspace::<T>(passes.level, rows, widths(layer)))
+        });
+        let of_parameters = updates.iter().flat_map(|update| &update.jobs).flatten().map(|(layer, rows)| {
+            let widths = (rows.len(), passes.layers[*layer].width());
+            dense::update_workspace::<T>(passes.level, n_samples, widths)
+        });
+        of_samples.chain(of_parameters).max().unwrap_or(0)
     }
 
     /// Equal shares of the samples: some for each thread, small enough for the cache, but not too small.

@@ -92,7 +92,9 @@ fn check_layer<T: Bits>((b, i, o): (usize, usize, usize), gap: usize, seed: u64,
     let learning_rate = T::from_f64(0.375);
     for level in levels() {
         let forward = dense::forward_workspace::<T>(level, b, (i, o));
-        let workspace = &mut nans::<T>(dense::backward_workspace::<T>(level, b, (i, o)).max(forward));
+        let backward = dense::input_gradient_workspace::<T>(level, b, (i, o));
+        let update = dense::update_workspace::<T>(level, b, (i, o));
+        let workspace = &mut nans::<T>(forward.max(backward).max(update));
         let x_spread = spread(&x, i, i + gap);
         let w_spread = spread(&weights, o, o + gap);
         let (x_rows, w_rows) = (Matrix::new(&x_spread, b, i, i + gap), Matrix::new(&w_spread, i, o, o + gap));
@@ -213,6 +215,13 @@ fn a_layer_equals_its_definition_where_it_is_cut_into_blocks_and_copied_into_pan
         (37, 130, 270),  // copies of both operands in one block of rows
         (215, 300, 133), // several blocks of rows, of depth, and of samples in the update
         (270, 210, 140),
+        // A last block of one or two rows, in the update and in the forward pass.
+        (32, 1441, 64),
+        (32, 1442, 64),
+        (1442, 32, 64),
+        (16, 673, 128),
+        (16, 674, 128),
+        (674, 16, 128),
     ] {
         check_layer::<f32>(size, 1, 7, None);
         check_layer::<f64>(size, 1, 7, None);
