@@ -39,6 +39,10 @@ impl<T: Element> Layerwise<T> {
     }
 
     /// See `dense::forward`.
+    ///
+    /// # Panics
+    ///
+    /// If the sizes do not fit.
     pub fn forward<'a>(
         &mut self,
         activation: Activation,
@@ -75,6 +79,10 @@ impl<T: Element> Layerwise<T> {
     }
 
     /// See `dense::input_gradient`.
+    ///
+    /// # Panics
+    ///
+    /// If the sizes do not fit.
     pub fn input_gradient(
         &mut self,
         deltas: Matrix<'_, T>,  // (B, O)
@@ -97,6 +105,10 @@ impl<T: Element> Layerwise<T> {
     }
 
     /// See `dense::update`.
+    ///
+    /// # Panics
+    ///
+    /// If the sizes do not fit.
     pub fn update(
         &mut self,
         learning_rate: T,
