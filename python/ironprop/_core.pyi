@@ -1,7 +1,7 @@
 # The compiled core. Private: the public, documented names are in the typed modules beside this file.
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, Self, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +10,7 @@ __version__: str
 
 class InternalError(Exception): ...
 
+@final
 class Network:
     def __new__(
         cls,
