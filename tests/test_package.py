@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 import ironprop
+import ironprop.network
 import ironprop.notebook
 from processes import run_python
 
@@ -28,7 +29,9 @@ ROOT = Path(__file__).parents[1]
 # Names and docstrings -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", [ironprop, ironprop.notebook], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "module", [ironprop, ironprop.notebook, ironprop.network], ids=lambda m: m.__name__
+)
 def test_all_public_names_exist_and_are_sorted(module):
     assert list(module.__all__) == sorted(module.__all__)
     assert len(set(module.__all__)) == len(module.__all__)
@@ -66,7 +69,9 @@ def test_every_function_has_a_docstring_with_all_its_parameters(function):
     assert "Raises" in sections
 
 
-@pytest.mark.parametrize("module", [ironprop, ironprop.notebook], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "module", [ironprop, ironprop.notebook, ironprop.network], ids=lambda m: m.__name__
+)
 def test_the_examples_of_the_docstrings_run(module):
     finder = doctest.DocTestFinder(exclude_empty=True)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)

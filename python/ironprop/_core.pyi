@@ -15,7 +15,7 @@ class Network:
     def __new__(
         cls,
         sizes: Sequence[int],
-        activations: Sequence[str],
+        activation: str | Sequence[str],
         scheme: str,
         dtype: str,
         seed: int | None,

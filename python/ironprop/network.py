@@ -71,13 +71,16 @@ class Network:
         dtype: DTypeLike = np.float64,
         seed: int | np.random.Generator | None = None,
     ) -> None:
-        sizes = list(layer_sizes)
-        n_layers = max(len(sizes) - 1, 0)
-        names = [activation] * n_layers if isinstance(activation, str) else list(activation)
-        self._core = _core.Network(sizes, names, init, np.dtype(dtype).name, _seed(seed))
-        self._layer_sizes = tuple(int(size) for size in sizes)
-        self._activations = tuple(names)
-        self._dtype = np.dtype(dtype)
+        name = np.dtype(dtype).name
+        self._core = _core.Network(layer_sizes, activation, init, name, _seed(seed))
+        self._layer_sizes = tuple(int(size) for size in layer_sizes)
+        names = (
+            [activation] * (len(self._layer_sizes) - 1)
+            if isinstance(activation, str)
+            else activation
+        )
+        self._activations: tuple[str, ...] = tuple(names)
+        self._dtype = np.dtype(name)
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:

@@ -290,6 +290,9 @@ impl<'py> Target<'py> {
     }
 }
 
+/// Bytes up to which a fresh array is cleared here, in the cache, rather than by NumPy.
+const SMALL: usize = 64 * 1024;
+
 /// A fresh array for results.
 pub(super) struct Fresh<'py, T> {
     array: Bound<'py, PyAny>,
@@ -317,16 +320,28 @@ impl<'py, T: Number> Fresh<'py, T> {
         if length > isize::MAX.unsigned_abs() / size_of::<T>() {
             return Err(too_large());
         }
+        // NumPy makes zeros without the GIL: a daemon thread that comes back from there when the interpreter has ended is
+        // torn down in the midst of our frames. Small results are not worth that.
+        let is_small = length <= SMALL / size_of::<T>();
         // SAFETY: the GIL is held; the descriptor is a new reference that NumPy takes over; the dimensions are as many as
         // it is told. A null result is an exception (memory, most likely).
         let array = unsafe {
             let descriptor = PY_ARRAY_API.PyArray_DescrFromType(py, T::NPY_TYPE as _);
             let n_dimensions = i32::try_from(shape.len()).expect("few dimensions");
-            let array = PY_ARRAY_API.PyArray_Zeros(py, n_dimensions, dimensions.as_mut_ptr(), descriptor, 0);
+            let dimensions = dimensions.as_mut_ptr();
+            let array = if is_small {
+                PY_ARRAY_API.PyArray_Empty(py, n_dimensions, dimensions, descriptor, 0)
+            } else {
+                PY_ARRAY_API.PyArray_Zeros(py, n_dimensions, dimensions, descriptor, 0)
+            };
             Bound::from_owned_ptr_or_err(py, array)?
         };
         // SAFETY: NumPy has just made this array.
-        let start = data_of(unsafe { array.cast_unchecked::<PyUntypedArray>() }).cast();
+        let start: *mut T = data_of(unsafe { array.cast_unchecked::<PyUntypedArray>() }).cast();
+        if is_small {
+            // SAFETY: the array has so many numbers, of which all bits zero make 0.
+            unsafe { start.write_bytes(0, length) };
+        }
         Ok(Self { array, start, length })
     }
 

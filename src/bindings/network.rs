@@ -4,12 +4,13 @@
 
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyList, PyString};
 
 use super::arrays::{Array, Dtype, Fresh, Name, Number};
 use super::boundary::{guarded, run_detached};
+use super::convert::type_name;
 use super::layers::{Layers, Targets, check_dtype, shape_error};
 use super::options::{at_most, learning_rate, named};
 use super::training::{Options, Reporter, dtype_error, read_seed, read_widths, system_seed, to_array, train_network};
@@ -197,27 +198,41 @@ impl Network {
     }
 }
 
+/// One activation for all layers, or one for each.
+fn read_activations(activation: &Bound<'_, PyAny>, n_layers: usize) -> PyResult<Vec<Activation>> {
+    if activation.is_instance_of::<PyString>() {
+        return Ok(vec![named("activation", activation, Activation::ALL)?; n_layers]);
+    }
+    let names = activation.try_iter().map_err(|_| {
+        PyTypeError::new_err(format!("activation must be a name or one for each layer, got {}", type_name(activation)))
+    })?;
+    let activations = names.map(|name| named("activation", &name?, Activation::ALL)).collect::<PyResult<Vec<_>>>()?;
+    if activations.len() != n_layers {
+        let (expected, value) = (format!("one name for each of the {n_layers} layers"), activations.len().to_string());
+        return Err(Error::OutOfRange { option: "activation", expected, value }.into());
+    }
+    Ok(activations)
+}
+
 #[pymethods]
 #[allow(non_snake_case)] // the argument names of the field
 impl Network {
     #[new]
-    #[pyo3(signature = (sizes, activations, scheme, dtype, seed))]
+    #[pyo3(signature = (sizes, activation, scheme, dtype, seed))]
     fn new(
         sizes: &Bound<'_, PyAny>,
-        activations: &Bound<'_, PyAny>,
+        activation: &Bound<'_, PyAny>,
         scheme: &Bound<'_, PyAny>,
         dtype: &str,
         seed: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         guarded(|| {
             let sizes = read_widths("layer_sizes", sizes)?;
-            let activations = activations.try_iter()?.map(|name| named("activation", &name?, Activation::ALL));
-            let activations = activations.collect::<PyResult<Vec<_>>>()?;
-            let n_layers = sizes.len().saturating_sub(1);
-            if activations.len() != n_layers {
-                let (left, right) = (("activation", activations.len()), ("the layers", n_layers));
-                return Err(Error::Lengths { left, right }.into());
+            if sizes.len() < 2 {
+                let expected = "at least two widths, of the features and of each layer's outputs".to_owned();
+                return Err(Error::OutOfRange { option: "layer_sizes", expected, value: format!("{sizes:?}") }.into());
             }
+            let activations = read_activations(activation, sizes.len() - 1)?;
             let scheme = named("init", scheme, init::Scheme::ALL)?;
             let seed = read_seed(seed)?.map_or_else(system_seed, Ok)?;
             let (dtype, mut model) = match dtype {
@@ -293,7 +308,7 @@ impl Network {
                 let shapes = |sizes: &[usize]| shape_text(sizes);
                 let (given, own) = (shapes(&layers.sizes()), shapes(&self.sizes));
                 let message = format!("the weights are those of a network {given}, but this one is {own}");
-                return Err(pyo3::exceptions::PyValueError::new_err(message));
+                return Err(PyValueError::new_err(message));
             }
             with_owner!(&mut *self.model()?, owner => owner.set_parameters(&layers))
         })
