@@ -2,10 +2,14 @@
 //!
 //! Every function of the module does its work inside `guarded`; whoever computes goes through `run_detached`.
 
+#![allow(unsafe_code)] // the thread state of the interpreter
+
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyException, PyFloatingPointError, PyMemoryError, PyRuntimeError, PyValueError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::error::{Error, Kind};
@@ -52,6 +56,60 @@ pub(super) fn run_detached<R: Send>(py: Python<'_>, operations: usize, work: imp
     if operations <= SHORT_WORK { work() } else { py.detach(work) }
 }
 
+/// The GIL of long work that looks at Python now and then: released, taken back, released again, always with the thread state
+/// that was saved. (A thread that asks for a *new* state when the interpreter has ended meets none, and crashes; one that
+/// wants its own back is put to sleep for ever by pyo3, as it should be.)
+pub(super) struct Released {
+    /// The saved state; null while the GIL is held.
+    state: Cell<*mut ffi::PyThreadState>,
+}
+
+impl Released {
+    /// Runs `work` of about so many floating-point operations, without the GIL if that takes long. It comes back to Python
+    /// through `attach` only.
+    pub(super) fn run<R: Send>(_py: Python<'_>, operations: usize, work: impl FnOnce(&Self) -> R + Send) -> R {
+        let released = Self { state: Cell::new(std::ptr::null_mut()) };
+        if operations > SHORT_WORK {
+            released.release();
+        }
+        work(&released) // also a panic takes the GIL back, in `drop`
+    }
+
+    /// Runs something short that needs Python.
+    pub(super) fn attach<R>(&self, body: impl FnOnce(Python<'_>) -> R) -> R {
+        let was_released = self.take_back();
+        // SAFETY: this thread holds the GIL: since `run`, or again since just now.
+        let result = body(unsafe { Python::assume_attached() });
+        if was_released {
+            self.release();
+        }
+        result
+    }
+
+    fn release(&self) {
+        // SAFETY: the GIL is held: `run` has a token, `attach` has taken it back. Nothing uses Python before it is taken back:
+        // `work` is `Send`, so it has no token.
+        self.state.set(unsafe { ffi::PyEval_SaveThread() });
+    }
+
+    /// Takes the GIL back if it is released; tells whether it was.
+    fn take_back(&self) -> bool {
+        let state = self.state.replace(std::ptr::null_mut());
+        if state.is_null() {
+            return false;
+        }
+        // SAFETY: this is the state that `release` has saved, of this thread: `Cell` keeps others away.
+        unsafe { ffi::PyEval_RestoreThread(state) };
+        true
+    }
+}
+
+impl Drop for Released {
+    fn drop(&mut self) {
+        self.take_back();
+    }
+}
+
 /// Looks for signals, but not too often.
 #[derive(Debug)]
 pub(super) struct Signals {
@@ -64,12 +122,12 @@ impl Signals {
     }
 
     /// Runs the handlers of signals that have come, and fails with what they raise.
-    pub(super) fn poll(&mut self) -> PyResult<()> {
+    pub(super) fn poll(&mut self, gil: &Released) -> PyResult<()> {
         if self.last.elapsed() < BETWEEN_POLLS {
             return Ok(());
         }
         #[allow(clippy::redundant_closure_for_method_calls)] // the method itself is not general enough
-        let result = Python::attach(|py| py.check_signals());
+        let result = gil.attach(|py| py.check_signals());
         self.last = Instant::now();
         result
     }

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::arrays::{Array, Dtype, Fresh, Name, Number, Target};
-use super::boundary::{Signals, guarded, run_detached};
+use super::boundary::{Released, Signals, guarded, run_detached};
 use super::layers::{Layers, Targets};
 use super::options::{at_most, learning_rate, named, truth, whole_number};
 use super::overlap::check_overlap;
@@ -163,8 +163,10 @@ pub(super) fn train_network<T: Number>(
     let steps = batches.per_epoch().saturating_mul(options.epochs);
     let operations = training::work_per_step(network.n_parameters(), options.batch_size).saturating_mul(steps);
     let settings = options.settings;
-    let outcome =
-        run_detached(py, operations, || training::train(network, &mut batches, settings, rate, reporter, losses));
+    let outcome = Released::run(py, operations, |gil| {
+        let mut observer = Reporting { reporter: &mut *reporter, gil };
+        training::train(network, &mut batches, settings, rate, &mut observer, losses)
+    });
     outcome.map_err(|error| Failed(reporter.failure.take().unwrap_or_else(|| error.into())))
 }
 
@@ -214,19 +216,27 @@ impl Reporter {
     }
 }
 
-impl<T: Number> Observer<T> for Reporter {
+/// A reporter on its way back to Python.
+struct Reporting<'a> {
+    reporter: &'a mut Reporter,
+    gil: &'a Released,
+}
+
+impl<T: Number> Observer<T> for Reporting<'_> {
     fn poll(&mut self) -> bool {
-        let result = self.signals.poll();
-        self.go_on(result)
+        let result = self.reporter.signals.poll(self.gil);
+        self.reporter.go_on(result)
     }
 
     fn epoch(&mut self, epoch: usize, loss: f64, predictions: Option<Matrix<'_, T>>) -> bool {
-        let Some((_, log)) = self.log.as_ref().filter(|(every, _)| epoch.is_multiple_of(*every)) else { return true };
-        let result = Python::attach(|py| {
+        let Some((_, log)) = self.reporter.log.as_ref().filter(|(every, _)| epoch.is_multiple_of(*every)) else {
+            return true;
+        };
+        let result = self.gil.attach(|py| {
             let predictions = predictions.map(|rows| to_array(py, rows)).transpose()?;
             log.call1(py, (epoch, predictions, loss)).map(|_| ())
         });
-        self.go_on(result)
+        self.reporter.go_on(result)
     }
 }
 
