@@ -7,6 +7,7 @@ export IRONPROP_REQUIRE=avx512
 if grep -q avx512vl /proc/cpuinfo; then
   exec cargo test --locked --release --test core agree
 fi
+mkdir -p target
 target=x86_64-unknown-linux-gnu
 RUSTFLAGS="-C target-feature=+crt-static" cargo test --locked --release --target "$target" \
   --test core --no-run --message-format=json-render-diagnostics |
