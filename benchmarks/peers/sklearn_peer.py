@@ -19,7 +19,7 @@ def contestants(problem: Problem, cell: Cell, rate: float) -> dict[str, Contesta
     X, Y = problem.X, problem.Y
     y = Y.ravel() if Y.shape[1] == 1 else Y
     network = MLPRegressor(
-        cell.sizes[1:-1],
+        hidden_layer_sizes=cell.sizes[1:-1],
         activation="tanh" if cell.activation == "tanh" else "logistic",
         solver="sgd",
         alpha=0.0,
