@@ -73,13 +73,8 @@ class Network:
     ) -> None:
         name = np.dtype(dtype).name
         self._core = _core.Network(layer_sizes, activation, init, name, _seed(seed))
-        self._layer_sizes = tuple(int(size) for size in layer_sizes)
-        names = (
-            [activation] * (len(self._layer_sizes) - 1)
-            if isinstance(activation, str)
-            else activation
-        )
-        self._activations: tuple[str, ...] = tuple(names)
+        self._layer_sizes = tuple(self._core.sizes)
+        self._activations = tuple(self._core.activations)
         self._dtype = np.dtype(name)
 
     @property

@@ -245,6 +245,24 @@ impl Network {
         })
     }
 
+    /// The widths, features first.
+    #[getter]
+    fn sizes(&self) -> Vec<usize> {
+        self.sizes.clone()
+    }
+
+    /// The name of each layer's activation.
+    #[getter]
+    fn activations(&self) -> PyResult<Vec<&'static str>> {
+        guarded(|| {
+            let name =
+                |activation| Activation::ALL.iter().find(|(_, other)| *other == activation).map(|(name, _)| *name);
+            Ok(with_owner!(&*self.model()?, owner => {
+                owner.network.layers().iter().filter_map(|layer| name(layer.activation())).collect()
+            }))
+        })
+    }
+
     fn predict<'py>(&self, py: Python<'py>, X: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         guarded(|| {
             let x = self.samples(X)?;

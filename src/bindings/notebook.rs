@@ -75,7 +75,7 @@ fn forward<'py, T: Number>(
         let mut layerwise = Layerwise::new(level, threads, workspaces)?;
         run_detached(py, operations, || {
             for (weights, biases, out, slopes) in steps {
-                input = layerwise.forward(activation, input, (weights, biases), out, Some(slopes));
+                input = layerwise.forward(activation, input, (weights, biases), out, slopes);
             }
         });
     }

@@ -116,13 +116,15 @@ fn run<'py, T: Number>(
         network.set_parameters(layer, weights, biases);
     }
     let outcome = train_network(py, &mut network, data, options, &mut reporter, result.numbers_mut());
-    if let Err(Refused(error)) = outcome {
-        return Err(error);
-    }
+    let failure = match outcome {
+        Ok(()) => None,
+        Err(Failed(error)) => Some(error),
+        Err(Refused(error)) => return Err(error),
+    };
     let written = write_back(py, &mut layers, &network);
-    match outcome {
-        Err(Refused(error) | Failed(error)) => Err(error),
-        Ok(()) => written.map(|()| result.into_array()),
+    match failure {
+        Some(error) => Err(error),
+        None => written.map(|()| result.into_array()),
     }
 }
 

@@ -48,7 +48,6 @@ mod x86 {
     impl Arithmetic for F32x8 {
         type Element = f32;
         const LANES: usize = 8;
-        const PANEL: usize = 2 * Self::LANES;
 
         one_instruction_each!(f32: _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps,
             _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_div_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_min_ps);
@@ -162,7 +161,6 @@ mod x86 {
     impl Arithmetic for F64x4 {
         type Element = f64;
         const LANES: usize = 4;
-        const PANEL: usize = 2 * Self::LANES;
 
         one_instruction_each!(f64: _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd,
             _mm256_add_pd, _mm256_sub_pd, _mm256_mul_pd, _mm256_div_pd, _mm256_fmadd_pd, _mm256_fnmadd_pd, _mm256_min_pd);

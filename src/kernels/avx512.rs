@@ -40,7 +40,6 @@ mod x86 {
     impl Arithmetic for F32x16 {
         type Element = f32;
         const LANES: usize = 16;
-        const PANEL: usize = 2 * Self::LANES;
 
         one_instruction_each!(f32: _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps,
             _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_div_ps, _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_min_ps);
@@ -106,7 +105,6 @@ mod x86 {
     impl Arithmetic for F64x8 {
         type Element = f64;
         const LANES: usize = 8;
-        const PANEL: usize = 2 * Self::LANES;
 
         one_instruction_each!(f64: _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd,
             _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd, _mm512_div_pd, _mm512_fmadd_pd, _mm512_fnmadd_pd, _mm512_min_pd);

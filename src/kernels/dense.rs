@@ -107,14 +107,14 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
         let Self { activation, x, weights, biases, mut activations, derivatives, workspace } = self;
-        let out = Rows::contiguous::<V>(activations.as_mut_ptr(), activations.stride());
+        let out = Rows { start: activations.as_mut_ptr(), stride: activations.stride() };
         let product = Product {
             rows: x.rows(),
             columns: weights.columns(),
             depth: x.columns(),
             left: Left { start: x.as_ptr(), row: x.stride(), step: 1 },
-            right: Operand::Rows(Rows::contiguous::<V>(weights.as_ptr(), weights.stride())),
-            start: Some(Rows::contiguous::<V>(biases.as_ptr(), 0)),
+            right: Operand::Rows(Rows { start: weights.as_ptr(), stride: weights.stride() }),
+            start: Some(Rows { start: biases.as_ptr(), stride: 0 }),
             rest: Some(out),
         };
         // SAFETY: `forward` has checked that all sizes agree, `Matrix` that its slice holds them.
@@ -122,7 +122,7 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
             with_activation!(activation, F => match derivatives {
                 None => multiply::<V, _>(&product, &Activate::<T, F> { out, function: PhantomData }, workspace),
                 Some(mut derivatives) => {
-                    let slopes = Rows::contiguous::<V>(derivatives.as_mut_ptr(), derivatives.stride());
+                    let slopes = Rows { start: derivatives.as_mut_ptr(), stride: derivatives.stride() };
                     let finish = ActivateAndDerive { activate: Activate::<T, F> { out, function: PhantomData }, slopes };
                     multiply::<V, _>(&product, &finish, workspace);
                 }
@@ -147,7 +147,7 @@ impl<T: Element, F: Function> Finish<T> for Activate<T, F> {
         n: usize,
     ) {
         // SAFETY: the outputs lie inside the product, whose size `out` has.
-        unsafe { F::function(chains).store_some::<WHOLE>(self.out.at::<V>(row, column), n) };
+        unsafe { F::function(chains).store_some::<WHOLE>(self.out.at(row, column), n) };
     }
 }
 
@@ -169,8 +169,8 @@ impl<T: Element, F: Function> Finish<T> for ActivateAndDerive<T, F> {
         // SAFETY: the outputs lie inside the product, whose size `out` and `slopes` have.
         unsafe {
             let activations = F::function(chains);
-            activations.store_some::<WHOLE>(self.activate.out.at::<V>(row, column), n);
-            F::derivative(activations).store_some::<WHOLE>(self.slopes.at::<V>(row, column), n);
+            activations.store_some::<WHOLE>(self.activate.out.at(row, column), n);
+            F::derivative(activations).store_some::<WHOLE>(self.slopes.at(row, column), n);
         }
     }
 }
@@ -209,8 +209,8 @@ impl<T: Element> Kernel<T> for InputGradient<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
         let Self { deltas, weights, slope, mut out, workspace } = self;
-        let out = Rows::contiguous::<V>(out.as_mut_ptr(), out.stride());
-        let stored = Rows::contiguous::<V>(slope.matrix().as_ptr(), slope.matrix().stride());
+        let out = Rows { start: out.as_mut_ptr(), stride: out.stride() };
+        let stored = Rows { start: slope.matrix().as_ptr(), stride: slope.matrix().stride() };
         let product = Product {
             rows: deltas.rows(),
             columns: weights.rows(),
@@ -248,8 +248,8 @@ impl<T: Element, D: Derivative> Finish<T> for Derive<T, D> {
     ) {
         // SAFETY: the outputs lie inside the product, whose size `out` and the derivatives have.
         unsafe {
-            let slope = D::derivative(V::load_some::<WHOLE>(self.stored.at::<V>(row, column), n));
-            chains.mul(slope).flush_subnormal().store_some::<WHOLE>(self.out.at::<V>(row, column), n);
+            let slope = D::derivative(V::load_some::<WHOLE>(self.stored.at(row, column), n));
+            chains.mul(slope).flush_subnormal().store_some::<WHOLE>(self.out.at(row, column), n);
         }
     }
 }
@@ -290,13 +290,13 @@ impl<T: Element> Kernel<T> for Update<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
         let Self { learning_rate, x, deltas, mut weights, biases, workspace } = self;
-        let parameters = Rows::contiguous::<V>(weights.as_mut_ptr(), weights.stride());
+        let parameters = Rows { start: weights.as_mut_ptr(), stride: weights.stride() };
         let product = Product {
             rows: x.columns(),
             columns: deltas.columns(),
             depth: x.rows(),
             left: Left { start: x.as_ptr(), row: 1, step: x.stride() },
-            right: Operand::Rows(Rows::contiguous::<V>(deltas.as_ptr(), deltas.stride())),
+            right: Operand::Rows(Rows { start: deltas.as_ptr(), stride: deltas.stride() }),
             start: None,
             rest: None,
         };
@@ -306,7 +306,7 @@ impl<T: Element> Kernel<T> for Update<'_, T> {
         // The bias gradient is the product with a column of ones: one row, each step with the same factor.
         let one = T::ONE;
         let product = Product { rows: 1, left: Left { start: &raw const one, row: 0, step: 0 }, ..product };
-        let parameters = Rows::contiguous::<V>(biases.as_mut_ptr(), 0);
+        let parameters = Rows { start: biases.as_mut_ptr(), stride: 0 };
         // SAFETY: the same.
         unsafe { multiply::<V, _>(&product, &Descend { learning_rate, parameters }, workspace) };
     }
@@ -330,7 +330,7 @@ impl<T: Element> Finish<T> for Descend<T> {
         // SAFETY: the outputs lie inside the product, whose size the parameters have.
         unsafe {
             let gradient = chains.flush_subnormal();
-            let place = self.parameters.at::<V>(row, column);
+            let place = self.parameters.at(row, column);
             let parameters = V::load_some::<WHOLE>(place, n);
             gradient.neg_mul_add(V::splat(self.learning_rate), parameters).store_some::<WHOLE>(place, n);
         }

@@ -128,7 +128,7 @@ unsafe fn tile<V: Vector, const ROWS: usize, const REGISTERS: usize, const WHOLE
         if let Some(start) = start {
             for (i, chains) in chains.iter_mut().enumerate() {
                 for (j, chain) in chains.iter_mut().enumerate() {
-                    *chain = V::load_some::<WHOLE>(start.at::<V>(row + i, j * V::LANES), n);
+                    *chain = V::load_some::<WHOLE>(start.at(row + i, j * V::LANES), n);
                 }
             }
         }
@@ -138,7 +138,7 @@ unsafe fn tile<V: Vector, const ROWS: usize, const REGISTERS: usize, const WHOLE
         for k in 0..depth {
             let mut registers = [V::splat(V::Element::ZERO); REGISTERS];
             for (j, register) in registers.iter_mut().enumerate() {
-                *register = V::load_some::<WHOLE>(right.at::<V>(k, j * V::LANES), n);
+                *register = V::load_some::<WHOLE>(right.at(k, j * V::LANES), n);
             }
             let left_column = left_start.add(k * step);
             for (i, chains) in chains.iter_mut().enumerate() {
@@ -150,7 +150,7 @@ unsafe fn tile<V: Vector, const ROWS: usize, const REGISTERS: usize, const WHOLE
         }
         for (i, chains) in chains.iter().enumerate() {
             for (j, chain) in chains.iter().enumerate() {
-                chain.store_some::<WHOLE>(rest.at::<V>(row + i, j * V::LANES), n);
+                chain.store_some::<WHOLE>(rest.at(row + i, j * V::LANES), n);
             }
         }
     }

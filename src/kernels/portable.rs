@@ -48,7 +48,6 @@ impl Bits for f64 {
 impl<T: Element + Bits> Arithmetic for Lanes<T> {
     type Element = T;
     const LANES: usize = LANES;
-    const PANEL: usize = 2 * Self::LANES;
 
     #[inline(always)]
     unsafe fn splat(x: T) -> Self {

@@ -23,26 +23,11 @@ pub(super) const KC: usize = 256;
 /// What a block of rows of the left operand may take of the L2 cache.
 const LEFT_BYTES: usize = 192 * 1024;
 
-/// Rows of numbers that lie in panels of two registers: each `panel` numbers after the one before. Where the rows are
-/// contiguous a panel is just the next two registers.
+/// Rows of numbers, `stride` apart.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<P> {
     pub start: P,
     pub stride: usize,
-    pub panel: usize,
-}
-
-impl<P> Rows<P> {
-    /// Contiguous rows, `stride` apart.
-    pub(super) fn contiguous<V: Arithmetic>(start: P, stride: usize) -> Self {
-        Self { start, stride, panel: V::PANEL }
-    }
-
-    /// How far from the start the number at `row`, `column` is.
-    #[inline(always)]
-    pub(super) fn offset<V: Arithmetic>(&self, row: usize, column: usize) -> usize {
-        row * self.stride + column / V::PANEL * self.panel + column % V::PANEL
-    }
 }
 
 impl<T> Rows<*const T> {
@@ -50,25 +35,25 @@ impl<T> Rows<*const T> {
     ///
     /// The rows have that number, or it is one past their end.
     #[inline(always)]
-    pub(super) unsafe fn at<V: Arithmetic>(&self, row: usize, column: usize) -> *const T {
+    pub(super) unsafe fn at(&self, row: usize, column: usize) -> *const T {
         // SAFETY: the caller vouches for the number.
-        unsafe { self.start.add(self.offset::<V>(row, column)) }
+        unsafe { self.start.add(row * self.stride + column) }
     }
 }
 
 impl<T> Rows<*mut T> {
     /// The same rows, to be read.
     pub(super) fn as_const(self) -> Rows<*const T> {
-        Rows { start: self.start.cast_const(), stride: self.stride, panel: self.panel }
+        Rows { start: self.start.cast_const(), stride: self.stride }
     }
 
     /// # Safety
     ///
     /// The rows have that number, or it is one past their end.
     #[inline(always)]
-    pub(super) unsafe fn at<V: Arithmetic>(&self, row: usize, column: usize) -> *mut T {
+    pub(super) unsafe fn at(&self, row: usize, column: usize) -> *mut T {
         // SAFETY: the caller vouches for the number.
-        unsafe { self.start.add(self.offset::<V>(row, column)) }
+        unsafe { self.start.add(row * self.stride + column) }
     }
 }
 
@@ -246,11 +231,11 @@ unsafe fn few_chains<V: Vector, F: Finish<V::Element>>(product: &Product<V::Elem
         ($Registers:ty, $whole:literal, $right:expr, $row:expr, $column:expr, $n:expr) => {{
             type Registers<V> = $Registers;
             let mut chain = match start {
-                Some(start) => Registers::<V>::load_some::<$whole>(start.at::<V>(0, $column), $n),
+                Some(start) => Registers::<V>::load_some::<$whole>(start.at(0, $column), $n),
                 None => Registers::<V>::splat(V::Element::ZERO),
             };
             for k in 0..depth {
-                let right = Registers::<V>::load_some::<$whole>($right.at::<V>(k, $column), $n);
+                let right = Registers::<V>::load_some::<$whole>($right.at(k, $column), $n);
                 chain = Registers::<V>::splat(*left($row, k)).mul_add(right, chain);
             }
             finish.finish::<Registers<V>, $whole>(chain, $row, $column, $n);
@@ -339,29 +324,27 @@ unsafe fn block<V: Vector, F: Finish<V::Element>>(
             };
             let n = (columns - column).min(V::LANES);
             let right = match product.right {
-                Operand::Rows(right) if !blocks.copy_right => {
-                    Rows { start: right.at::<V>(depth.start, column), ..right }
-                }
+                Operand::Rows(right) if !blocks.copy_right => Rows { start: right.at(depth.start, column), ..right },
                 from => {
                     let kept = if blocks.rows < product.rows { column / width } else { 0 };
                     let panel = copy.add(kept * width * depth.len());
                     if rows.start == 0 && column.is_multiple_of(width) {
                         pack_panel::<V>(from, depth.clone(), column..columns.min(column + width), panel);
                     }
-                    Rows { start: panel.cast_const().add(column % width), stride: width, panel: 0 }
+                    Rows { start: panel.cast_const().add(column % width), stride: width }
                 }
             };
             let rest = match product.rest {
-                Some(outputs) => Rows { start: outputs.at::<V>(rows.start, column), ..outputs },
-                None if product.depth <= KC => Rows::contiguous::<V>(at_rest, rest_width::<V>(columns)),
+                Some(outputs) => Rows { start: outputs.at(rows.start, column), ..outputs },
+                None if product.depth <= KC => Rows { start: at_rest, stride: rest_width::<V>(columns) },
                 None => {
                     let stride = columns.next_multiple_of(V::LANES);
-                    Rows::contiguous::<V>(at_rest.add(rows.start * stride + column), stride)
+                    Rows { start: at_rest.add(rows.start * stride + column), stride }
                 }
             };
             let start = match product.start {
                 _ if depth.start > 0 => Some(rest.as_const()),
-                start => start.map(|start| Rows { start: start.at::<V>(0, column), ..start }),
+                start => start.map(|start| Rows { start: start.at(0, column), ..start }),
             };
             let tiles = Tiles { rows: rows.len(), depth: depth.len(), left, right, start, rest, n };
             tiles.run_with::<V>(registers, blocks.copy_left);
@@ -389,7 +372,7 @@ unsafe fn pack_panel<V: Vector>(
     unsafe {
         match from {
             Operand::Rows(rows) => {
-                let from = rows.at::<V>(depth.start, columns.start);
+                let from = rows.at(depth.start, columns.start);
                 V::enter(pack::Panel { from, stride: rows.stride, depth: depth.len(), columns: columns.len(), to });
             }
             Operand::Columns { start, stride } => {
@@ -421,13 +404,13 @@ impl<T: Element, F: Finish<T>> Kernel<T> for Chains<'_, T, F> {
         unsafe {
             for row in rows.clone() {
                 if n < V::LANES {
-                    let chains = V::load_first(rest.at::<V>(row - rows.start, 0), n);
+                    let chains = V::load_first(rest.at(row - rows.start, 0), n);
                     finish.finish::<V, false>(chains, row, column, n);
                 } else if registers == 1 {
-                    finish.finish::<V, true>(V::load(rest.at::<V>(row - rows.start, 0)), row, column, n);
+                    finish.finish::<V, true>(V::load(rest.at(row - rows.start, 0)), row, column, n);
                 } else {
                     for j in (0..registers * V::LANES).step_by(V::PANEL) {
-                        let chains = Pair::<V>::load(rest.at::<V>(row - rows.start, j));
+                        let chains = Pair::<V>::load(rest.at(row - rows.start, j));
                         finish.finish::<Pair<V>, true>(chains, row, column + j, V::PANEL);
                     }
                 }

@@ -131,9 +131,6 @@ pub trait Arithmetic: Copy {
     /// Numbers in a register.
     const LANES: usize;
 
-    /// Numbers in a row of a panel: those of two registers.
-    const PANEL: usize;
-
     /// `x` in every lane.
     unsafe fn splat(x: Self::Element) -> Self;
 
@@ -213,6 +210,9 @@ pub trait Arithmetic: Copy {
 ///
 /// As for `Arithmetic`.
 pub trait Vector: Arithmetic {
+    /// Numbers in a row of a panel: those of two registers.
+    const PANEL: usize = 2 * Self::LANES;
+
     /// Rows of a register tile two registers wide: what the level's register file holds without spilling
     /// (2·`MR` accumulators, two of the right operand, one broadcast).
     const MR: usize;
@@ -244,7 +244,6 @@ macro_rules! on_both {
 impl<V: Arithmetic> Arithmetic for Pair<V> {
     type Element = V::Element;
     const LANES: usize = 2 * V::LANES;
-    const PANEL: usize = V::PANEL;
 
     on_both! {
         add(other);

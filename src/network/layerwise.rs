@@ -46,35 +46,27 @@ impl<T: Element> Layerwise<T> {
     pub fn forward<'a>(
         &mut self,
         activation: Activation,
-        x: Matrix<'_, T>,                          // (B, I)
-        parameters: (Matrix<'_, T>, &[T]),         // (I, O), (O)
-        activations: MatrixMut<'a, T>,             // (B, O)
-        mut derivatives: Option<MatrixMut<'_, T>>, // (B, O)
+        x: Matrix<'_, T>,                  // (B, I)
+        parameters: (Matrix<'_, T>, &[T]), // (I, O), (O)
+        activations: MatrixMut<'a, T>,     // (B, O)
+        derivatives: MatrixMut<'_, T>,     // (B, O)
     ) -> Matrix<'a, T> {
         let level = self.level;
         if self.threads == 1 {
             let workspace = self.workspaces.as_mut_slice();
-            return dense::forward(level, activation, x, parameters, activations, derivatives, workspace);
+            return dense::forward(level, activation, x, parameters, activations, Some(derivatives), workspace);
         }
         let (columns, stride) = (activations.columns(), activations.stride());
         assert_eq!(activations.rows(), x.rows(), "rows of the activations");
-        let size = derivatives.as_ref().map_or((x.rows(), columns), |matrix| (matrix.rows(), matrix.columns()));
-        assert_eq!(size, (x.rows(), columns), "size of the derivatives");
-        let data = activations.into_data();
-        let slope_stride = derivatives.as_ref().map(MatrixMut::stride);
-        let mut none = [];
-        let slopes = derivatives.as_mut().map_or(&mut none[..], |derivatives| derivatives.reborrow().into_data());
-        self.shares(
-            x.rows(),
-            (&mut *data, (stride, columns)),
-            (slopes, slope_stride.map_or((0, 0), |stride| (stride, columns))),
-            |rows, out, slopes, workspace| {
-                let out = MatrixMut::new(out, rows.len(), columns, stride);
-                let slopes = slope_stride.map(|stride| MatrixMut::new(slopes, rows.len(), columns, stride));
-                let x = x.window(rows.start, rows.len());
-                dense::forward(level, activation, x, parameters, out, slopes, workspace);
-            },
-        );
+        assert_eq!((derivatives.rows(), derivatives.columns()), (x.rows(), columns), "size of the derivatives");
+        let (data, slope_stride) = (activations.into_data(), derivatives.stride());
+        let slopes = (derivatives.into_data(), (slope_stride, columns));
+        self.shares(x.rows(), (&mut *data, (stride, columns)), slopes, |rows, out, slopes, workspace| {
+            let out = MatrixMut::new(out, rows.len(), columns, stride);
+            let slopes = MatrixMut::new(slopes, rows.len(), columns, slope_stride);
+            let x = x.window(rows.start, rows.len());
+            dense::forward(level, activation, x, parameters, out, Some(slopes), workspace);
+        });
         Matrix::new(data, x.rows(), columns, stride)
     }
 
