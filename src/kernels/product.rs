@@ -10,6 +10,8 @@
 //! Between two blocks of depth the chains rest in memory, unrounded as they are: neither blocks nor packed copies of the
 //! operands ever change a chain. What becomes of a finished chain is the `Finish`.
 
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::level::Kernel;
@@ -71,6 +73,36 @@ pub(super) trait Finish<T: Element> {
         column: usize,
         n: usize,
     );
+}
+
+/// Some chains at rest: those of `rows` and of `width` columns from `column` on, from `rest` on.
+pub(super) struct AtRest<T> {
+    rest: Rows<*const T>,
+    rows: Range<usize>,
+    column: usize,
+    width: usize,
+}
+
+/// A `Finish` at a level, behind a pointer: the loop nest is compiled once, whatever becomes of its chains.
+trait FinishAll<T> {
+    /// Finishes them.
+    ///
+    /// # Safety
+    ///
+    /// They are readable, their outputs lie inside the product, and the CPU has the level's instructions.
+    unsafe fn finish_all(&self, chains: AtRest<T>);
+}
+
+struct AtLevel<'a, V, F> {
+    finish: &'a F,
+    level: PhantomData<V>,
+}
+
+impl<V: Vector, F: Finish<V::Element>> FinishAll<V::Element> for AtLevel<'_, V, F> {
+    unsafe fn finish_all(&self, chains: AtRest<V::Element>) {
+        // SAFETY: the caller's contract.
+        unsafe { V::enter(Finishing { finish: self.finish, chains }) }
+    }
 }
 
 /// The three products.
@@ -160,7 +192,7 @@ pub(super) fn workspace<V: Vector>(kind: Kind, size: (usize, usize, usize)) -> u
     blocks.left + blocks.right + blocks.rest
 }
 
-/// The whole product.
+/// Runs the whole product.
 ///
 /// # Panics
 ///
@@ -176,32 +208,50 @@ pub(super) unsafe fn multiply<V: Vector, F: Finish<V::Element>>(
     finish: &F,
     workspace: &mut [V::Element],
 ) {
-    let kind = match (product.right, product.rest) {
-        (Operand::Columns { .. }, _) => Kind::InputGradient,
-        (_, Some(_)) => Kind::Forward,
-        (_, None) => Kind::Update,
-    };
-    let size = (product.rows, product.columns, product.depth);
-    if is_tiny::<V>(kind, size) {
-        // SAFETY: the caller's contract.
-        return unsafe { few_chains::<V, F>(product, finish) };
-    }
-    let blocks = Blocks::of::<V>(kind, size);
-    assert!(workspace.len() >= blocks.left + blocks.right + blocks.rest, "the workspace is too small");
-    let workspace = workspace.as_mut_ptr();
-    let mut done = 0;
-    loop {
-        let depth = done..product.depth.min(done + KC);
-        let mut first = 0;
-        while first < product.rows {
-            let rows = first..product.rows.min(first + blocks.rows);
-            // SAFETY: blocks cover rows below `rows` and steps below `depth`; the workspace has just been measured.
-            unsafe { block::<V, F>(product, finish, blocks, workspace, rows, depth.clone()) };
-            first += blocks.rows;
+    let finish = &AtLevel { finish, level: PhantomData::<V> };
+    // SAFETY: the caller's contract.
+    unsafe { V::enter(Multiply { product, finish, workspace }) }
+}
+
+struct Multiply<'a, T> {
+    product: &'a Product<T>,
+    finish: &'a dyn FinishAll<T>,
+    workspace: &'a mut [T],
+}
+
+impl<T: Element> Kernel<T> for Multiply<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector<Element = T>>(self) {
+        let Self { product, finish, workspace } = self;
+        let kind = match (product.right, product.rest) {
+            (Operand::Columns { .. }, _) => Kind::InputGradient,
+            (_, Some(_)) => Kind::Forward,
+            (_, None) => Kind::Update,
+        };
+        let size = (product.rows, product.columns, product.depth);
+        if is_tiny::<V>(kind, size) {
+            // SAFETY: the caller's contract.
+            return unsafe { few_chains::<V>(product, finish) };
         }
-        done = depth.end;
-        if done == product.depth {
-            break;
+        let blocks = Blocks::of::<V>(kind, size);
+        assert!(workspace.len() >= blocks.left + blocks.right + blocks.rest, "the workspace is too small");
+        let workspace = workspace.as_mut_ptr();
+        let mut done = 0;
+        loop {
+            let depth = done..product.depth.min(done + KC);
+            let mut first = 0;
+            while first < product.rows {
+                let rows = first..product.rows.min(first + blocks.rows);
+                // SAFETY: blocks cover rows below `rows` and steps below `depth`; the workspace has just been measured.
+                unsafe { block::<V>(product, finish, blocks, workspace, rows, depth.clone()) };
+                first += blocks.rows;
+            }
+            done = depth.end;
+            if done == product.depth {
+                break;
+            }
         }
     }
 }
@@ -212,21 +262,26 @@ const FEW_STEPS: usize = 128;
 
 fn is_tiny<V: Vector>(kind: Kind, (rows, columns, depth): (usize, usize, usize)) -> bool {
     let lanes = if kind == Kind::InputGradient { 2 } else { V::LANES };
-    rows.saturating_mul(columns.div_ceil(lanes)).saturating_mul(depth) <= FEW_STEPS
+    (1..=FEW_STEPS).contains(&rows.saturating_mul(columns.div_ceil(lanes)).saturating_mul(depth))
 }
 
 /// Chains of single numbers beside each other: as many as keep the multiply-add units busy.
 const CHAINS: usize = 8;
 
+/// The numbers of the most chains that are few: as many registers as steps, of a level's widest.
+const FEW_NUMBERS: usize = FEW_STEPS * 16;
+
 /// A tiny product of contiguous rows, one or four registers after the other, or number by number where the right operand comes as columns.
 ///
 /// # Safety
 ///
-/// As for `multiply`.
+/// As for `multiply`; the product is tiny.
 #[inline(always)]
-unsafe fn few_chains<V: Vector, F: Finish<V::Element>>(product: &Product<V::Element>, finish: &F) {
+unsafe fn few_chains<V: Vector>(product: &Product<V::Element>, finish: &dyn FinishAll<V::Element>) {
     let &Product { rows, columns, depth, left, right, start, .. } = product;
     let left = |row: usize, k: usize| left.start.wrapping_add(row.wrapping_mul(left.row) + k.wrapping_mul(left.step));
+    let mut numbers = [MaybeUninit::<V::Element>::uninit(); FEW_NUMBERS];
+    let rest = product.rest.unwrap_or(Rows { start: numbers.as_mut_ptr().cast(), stride: columns });
     macro_rules! chain {
         ($Registers:ty, $whole:literal, $right:expr, $row:expr, $column:expr, $n:expr) => {{
             type Registers<V> = $Registers;
@@ -238,10 +293,11 @@ unsafe fn few_chains<V: Vector, F: Finish<V::Element>>(product: &Product<V::Elem
                 let right = Registers::<V>::load_some::<$whole>($right.at(k, $column), $n);
                 chain = Registers::<V>::splat(*left($row, k)).mul_add(right, chain);
             }
-            finish.finish::<Registers<V>, $whole>(chain, $row, $column, $n);
+            chain.store_some::<$whole>(rest.at($row, $column), $n);
         }};
     }
-    // SAFETY: rows, columns and steps are those of the product, which the caller vouches for.
+    // SAFETY: rows, columns and steps are those of the product, which the caller vouches for. It is tiny, so that its chains
+    // have room among `numbers`: a register of them takes at least one step.
     unsafe {
         for row in 0..rows {
             match right {
@@ -272,18 +328,12 @@ unsafe fn few_chains<V: Vector, F: Finish<V::Element>>(product: &Product<V::Elem
                                 *chain = factor.mul_add(*right.add(k), *chain);
                             }
                         }
-                        for i in (0..n).step_by(V::LANES) {
-                            if i + V::LANES <= n {
-                                finish.finish::<V, true>(V::load(chains.as_ptr().add(i)), row, column + i, V::LANES);
-                            } else {
-                                let chains = V::load_first(chains.as_ptr().add(i), n - i);
-                                finish.finish::<V, false>(chains, row, column + i, n - i);
-                            }
-                        }
+                        rest.at(row, column).copy_from_nonoverlapping(chains.as_ptr(), n);
                     }
                 }
             }
         }
+        finish.finish_all(AtRest { rest: rest.as_const(), rows: 0..rows, column: 0, width: columns });
     }
 }
 
@@ -293,9 +343,9 @@ unsafe fn few_chains<V: Vector, F: Finish<V::Element>>(product: &Product<V::Elem
 ///
 /// As for `multiply`, and the workspace has the numbers that `blocks` says.
 #[inline(always)]
-unsafe fn block<V: Vector, F: Finish<V::Element>>(
+unsafe fn block<V: Vector>(
     product: &Product<V::Element>,
-    finish: &F,
+    finish: &dyn FinishAll<V::Element>,
     blocks: Blocks,
     workspace: *mut V::Element,
     rows: Range<usize>,
@@ -349,7 +399,8 @@ unsafe fn block<V: Vector, F: Finish<V::Element>>(
             let tiles = Tiles { rows: rows.len(), depth: depth.len(), left, right, start, rest, n };
             tiles.run_with::<V>(registers, blocks.copy_left);
             if depth.end == product.depth {
-                V::enter(Chains { finish, rest, rows: rows.clone(), column, registers, n });
+                let width = if n < V::LANES { n } else { registers * V::LANES };
+                finish.finish_all(AtRest { rest: rest.as_const(), rows: rows.clone(), column, width });
             }
             column += registers * V::LANES;
         }
@@ -383,37 +434,39 @@ unsafe fn pack_panel<V: Vector>(
     }
 }
 
-/// The chains of some registers of columns, to be finished: those of `rows`, from `column` on, at rest from `rest` on.
-struct Chains<'a, T, F> {
+/// A function of its own for each way to finish.
+struct Finishing<'a, T, F> {
     finish: &'a F,
-    rest: Rows<*mut T>,
-    rows: Range<usize>,
-    column: usize,
-    registers: usize,
-    n: usize,
+    chains: AtRest<T>,
 }
 
-impl<T: Element, F: Finish<T>> Kernel<T> for Chains<'_, T, F> {
+impl<T: Element, F: Finish<T>> Kernel<T> for Finishing<'_, T, F> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
-        let Self { finish, rest, rows, column, registers, n } = self;
-        let rest = rest.as_const();
+        let Self { finish, chains: AtRest { rest, rows, column, width } } = self;
+        let mut j = 0;
+        macro_rules! down_the_rows {
+            ($Registers:ty, $whole:literal, $n:expr) => {{
+                for row in rows.clone() {
+                    let chains = <$Registers>::load_some::<$whole>(rest.at(row - rows.start, j), $n);
+                    finish.finish::<$Registers, $whole>(chains, row, column + j, $n);
+                }
+            }};
+        }
         // SAFETY: these are outputs of the product, as `multiply`'s caller vouches.
         unsafe {
-            for row in rows.clone() {
-                if n < V::LANES {
-                    let chains = V::load_first(rest.at(row - rows.start, 0), n);
-                    finish.finish::<V, false>(chains, row, column, n);
-                } else if registers == 1 {
-                    finish.finish::<V, true>(V::load(rest.at(row - rows.start, 0)), row, column, n);
-                } else {
-                    for j in (0..registers * V::LANES).step_by(V::PANEL) {
-                        let chains = Pair::<V>::load(rest.at(row - rows.start, j));
-                        finish.finish::<Pair<V>, true>(chains, row, column + j, V::PANEL);
-                    }
-                }
+            while j + V::PANEL <= width {
+                down_the_rows!(Pair<V>, true, V::PANEL);
+                j += V::PANEL;
+            }
+            if j + V::LANES <= width {
+                down_the_rows!(V, true, V::LANES);
+                j += V::LANES;
+            }
+            if j < width {
+                down_the_rows!(V, false, width - j);
             }
         }
     }
