@@ -22,7 +22,7 @@ use pyo3::types::{PyFloat, PyInt};
 use super::convert::{converted, dtype_name, is_masked, numpy_function, required, type_name};
 use super::overlap::overlaps_itself;
 use crate::error::Error;
-use crate::kernels::Element;
+use crate::kernels::{Element, Matrix};
 
 /// An argument's name as messages show it: `X`, or `W[1]` for an item of a list.
 #[derive(Clone, Copy, Debug)]
@@ -203,6 +203,17 @@ impl<'py> Array<'py> {
         // `self`; that no other thread writes to it meanwhile is the documented contract, and that this call does not, is
         // what `check_overlap` is for.
         Ok(unsafe { std::slice::from_raw_parts(start, length) })
+    }
+}
+
+impl Array<'_> {
+    /// The rows of an array of two dimensions.
+    ///
+    /// # Panics
+    ///
+    /// If it has others, or its numbers are not of type `T`.
+    pub(super) fn rows<T: Number>(&self) -> PyResult<Matrix<'_, T>> {
+        Ok(Matrix::packed(self.numbers::<T>()?, self.shape()[0], self.shape()[1]))
     }
 }
 

@@ -29,7 +29,7 @@ mod _core {
     #[pymodule_export]
     use super::elementwise::{dmse, dsig, mse, sig};
     #[pymodule_export]
-    use super::network::Network;
+    use super::network::{Network, Training};
     #[pymodule_export]
     use super::notebook::{backward_pass, forward_pass};
     #[pymodule_export]

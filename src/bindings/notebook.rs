@@ -12,7 +12,7 @@ use super::layers::{Layers, Targets, check_dtype, shape_error};
 use super::options::{learning_rate, named};
 use super::overlap::check_overlap;
 use crate::error::{Error, zeros};
-use crate::kernels::{Activation, Level, Matrix, MatrixMut, Slope, dense, loss};
+use crate::kernels::{Activation, Level, Loss, Matrix, MatrixMut, Slope, dense, loss};
 use crate::network::Layerwise;
 use crate::parallel::Threads;
 use crate::training::Gradient;
@@ -230,7 +230,7 @@ fn backward<T: Number>(
     run_detached(py, operations, || {
         let last = steps[steps.len() - 1].3;
         let out = MatrixMut::packed(deltas, n_samples, y.columns());
-        loss::output_deltas(level, pred, y, Slope::Stored(last), out);
+        loss::output_deltas(level, Loss::HalfSquaredError, pred, y, None, n_samples, Slope::Stored(last), out);
         while let Some((mut weights, biases, input, _)) = steps.pop() {
             let layer_deltas = Matrix::packed(deltas, n_samples, weights.columns());
             let mut go_back = |weights: Matrix<'_, T>, layerwise: &mut Layerwise<T>| {

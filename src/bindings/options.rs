@@ -64,18 +64,21 @@ fn text_of(value: &Bound<'_, PyAny>) -> String {
     value.str().map_or_else(|_| "a number with very many digits".to_owned(), |text| text.to_string_lossy().into_owned())
 }
 
+/// A number, infinite where it is too large.
+pub(super) fn number(option: &'static str, value: &Bound<'_, PyAny>) -> PyResult<f64> {
+    match value.extract() {
+        Ok(number) => Ok(number),
+        Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => Ok(f64::INFINITY),
+        Err(error) if error.is_instance_of::<PyTypeError>(value.py()) => {
+            Err(PyTypeError::new_err(format!("{option} must be a number, got {}", type_name(value))))
+        }
+        Err(error) => Err(error), // what the value's own code has raised
+    }
+}
+
 /// A step size: positive and finite, also after rounding to the network's type.
 pub(super) fn learning_rate<T: Number>(value: &Bound<'_, PyAny>) -> PyResult<T> {
-    let number: f64 = match value.extract() {
-        Ok(number) => number,
-        Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => f64::INFINITY,
-        Err(error) if error.is_instance_of::<PyTypeError>(value.py()) => {
-            let got = type_name(value);
-            return Err(PyTypeError::new_err(format!("learning_rate must be a number, got {got}")));
-        }
-        Err(error) => return Err(error), // what the value's own code has raised
-    };
-    let rounded = T::from_f64(number);
+    let rounded = T::from_f64(number("learning_rate", value)?);
     if rounded.is_finite() && rounded > T::ZERO {
         return Ok(rounded);
     }

@@ -15,34 +15,26 @@ use super::overlap::check_overlap;
 use crate::error::{Error, zeros};
 use crate::kernels::{Activation, Level, Matrix};
 use crate::network::{Network, init};
-use crate::training::{self, Batches, Gradient, Observer, Settings};
+use crate::training::{self, Batch, Batches, Epoch, Gradient, Observer, Optimizer, Rate, Settings, Trainer};
 
-/// What a training is asked for, beside the data.
-pub(super) struct Options<'a, 'py> {
-    pub(super) epochs: usize,
-    settings: Settings,
-    learning_rate: &'a Bound<'py, PyAny>,
-    batch_size: usize,
+/// How a training goes through its samples.
+#[derive(Clone, Copy)]
+pub(super) struct Passage {
+    pub(super) batch_size: usize,
     /// The seed of the orders, where the samples are shuffled.
-    seed: Option<u64>,
+    pub(super) seed: Option<u64>,
 }
 
-impl<'a, 'py> Options<'a, 'py> {
+impl Passage {
     /// Reads the options of a training on so many samples.
     pub(super) fn read(
         n_samples: usize,
-        settings: Settings,
-        epochs: &Bound<'py, PyAny>,
-        learning_rate: &'a Bound<'py, PyAny>,
-        batch_size: Option<&Bound<'py, PyAny>>,
-        shuffle: &Bound<'py, PyAny>,
-        seed: Option<&Bound<'py, PyAny>>,
+        batch_size: Option<&Bound<'_, PyAny>>,
+        shuffle: &Bound<'_, PyAny>,
+        seed: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let seed = read_seed(seed)?;
         Ok(Self {
-            epochs: count("epochs", epochs, 0, usize::MAX)?,
-            settings,
-            learning_rate,
             batch_size: match batch_size {
                 None => n_samples,
                 Some(size) => count("batch_size", size, 1, n_samples)?,
@@ -88,88 +80,83 @@ pub(super) fn train<'py>(
         let targets = Targets::read(Y, Name("Y", None), &predictions, layers.dtype())?;
         let arrays = [(&x, Name("X", None)), (targets.array(), Name("Y", None))];
         check_overlap(layers.targets(), arrays.into_iter())?;
-        let settings = Settings { gradient: named("gradient", gradient, Gradient::ALL)?, threads: at_most(n_threads)? };
+        let gradient = named("gradient", gradient, Gradient::ALL)?;
+        let settings = Settings { gradient, ..Settings::exact(at_most(n_threads)?) };
         let activation = named("activation", activation, Activation::ALL)?;
-        let options = Options::read(n_samples, settings, epochs, learning_rate, batch_size, shuffle, seed)?;
+        let passage = Passage::read(n_samples, batch_size, shuffle, seed)?;
+        let epochs = count("epochs", epochs, 0, usize::MAX)?;
+        let options = Options { epochs, settings, learning_rate, passage };
         let every = log_every.map(|every| count("log_every", every, 1, usize::MAX)).transpose()?;
         let reporter = Reporter { log: every.map(|every| (every, log.clone().unbind())), ..Reporter::silent() };
         match layers.dtype() {
-            Dtype::F32 => run::<f32>(py, layers, activation, (&x, &targets), &options, reporter),
-            Dtype::F64 => run::<f64>(py, layers, activation, (&x, &targets), &options, reporter),
+            Dtype::F32 => run::<f32>(py, layers, activation, (&x, &targets), options, reporter),
+            Dtype::F64 => run::<f64>(py, layers, activation, (&x, &targets), options, reporter),
         }
     })
+}
+
+/// What a training of the notebook tier is asked for, beside the data.
+struct Options<'a, 'py> {
+    epochs: usize,
+    settings: Settings,
+    learning_rate: &'a Bound<'py, PyAny>,
+    passage: Passage,
 }
 
 fn run<'py, T: Number>(
     py: Python<'py>,
     mut layers: Layers<Target<'py>>,
     activation: Activation,
-    data: (&Array<'py>, &Targets<'py>),
-    options: &Options<'_, 'py>,
+    (x, targets): (&Array<'py>, &Targets<'py>),
+    options: Options<'_, 'py>,
     mut reporter: Reporter,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let mut result = Fresh::<f64>::new(py, &[options.epochs])?;
+    let Options { epochs, settings, learning_rate: rate, passage } = options;
+    let rate = learning_rate::<T>(rate)?.to_f64();
+    let mut result = Fresh::<f64>::new(py, &[epochs])?;
     let activations = vec![activation; layers.len()];
     let mut network = Network::new(&layers.sizes(), &activations, Level::current()?)?;
     for (layer, numbers) in layers.numbers_mut::<T>().enumerate() {
         let (weights, biases) = numbers?;
         network.set_parameters(layer, weights, biases);
     }
-    let outcome = train_network(py, &mut network, data, options, &mut reporter, result.numbers_mut());
-    let failure = match outcome {
-        Ok(()) => None,
-        Err(Failed(error)) => Some(error),
-        Err(Refused(error)) => return Err(error),
-    };
-    let written = write_back(py, &mut layers, &network);
-    match failure {
-        Some(error) => Err(error),
-        None => written.map(|()| result.into_array()),
-    }
-}
-
-/// How a training did not come to its end.
-pub(super) enum Broken {
-    /// Before the first step.
-    Refused(PyErr),
-    /// At a whole step: the network is good.
-    Failed(PyErr),
-}
-use Broken::{Failed, Refused};
-
-impl From<Broken> for PyErr {
-    fn from(broken: Broken) -> Self {
-        let (Refused(error) | Failed(error)) = broken;
-        error
-    }
-}
-
-/// Trains a network on copies of the data.
-pub(super) fn train_network<T: Number>(
-    py: Python<'_>,
-    network: &mut Network<T>,
-    (x, targets): (&Array<'_>, &Targets<'_>),
-    options: &Options<'_, '_>,
-    reporter: &mut Reporter,
-    losses: &mut [f64],
-) -> Result<(), Broken> {
-    let rate = learning_rate::<T>(options.learning_rate).map_err(Refused)?;
+    let mut optimizer = Optimizer::new(training::Options::sgd(rate), &network)?;
     let mut row = Vec::new();
-    let y = targets.rows::<T>(&mut row).map_err(Refused)?;
-    let refused = |error: Error| Refused(error.into());
-    let x_copy = copy(x.numbers::<T>().map_err(Refused)?).map_err(refused)?;
-    let y_copy = copy(y.data()).map_err(refused)?;
-    let x = Matrix::packed(&x_copy, y.rows(), x.shape()[1]);
-    let y = Matrix::new(&y_copy, y.rows(), y.columns(), y.stride());
-    let mut batches = Batches::new(x, y, options.batch_size, options.seed).map_err(refused)?;
-    let steps = batches.per_epoch().saturating_mul(options.epochs);
-    let operations = training::work_per_step(network.n_parameters(), options.batch_size).saturating_mul(steps);
-    let settings = options.settings;
-    let outcome = Released::run(py, operations, |gil| {
+    let data = Batch { x: x.rows::<T>()?, y: targets.rows::<T>(&mut row)?, weights: None };
+    let batches = Batches::new(data, passage.batch_size, passage.seed)?;
+    let mut trainer = Trainer::new(&network, &optimizer, batches, settings)?;
+    let mut records = zeros::<Epoch>(epochs)?;
+    let outcome = run_trainer(
+        py,
+        &mut trainer,
+        (&mut network, &mut optimizer),
+        Rate::Scheduled(1.0),
+        &mut reporter,
+        &mut records,
+    );
+    let written = write_back(py, &mut layers, &network);
+    outcome?;
+    written?;
+    for (loss, record) in result.numbers_mut().iter_mut().zip(&records) {
+        *loss = record.loss;
+    }
+    Ok(result.into_array())
+}
+
+/// Runs a trainer for some epochs, without the GIL if that takes long.
+pub(super) fn run_trainer<T: Number>(
+    py: Python<'_>,
+    trainer: &mut Trainer<T>,
+    (network, optimizer): (&mut Network<T>, &mut Optimizer<T>),
+    rate: Rate,
+    reporter: &mut Reporter,
+    epochs: &mut [Epoch],
+) -> PyResult<()> {
+    let outcome = Released::run(py, trainer.work(epochs.len()), |gil| {
         let mut observer = Reporting { reporter: &mut *reporter, gil };
-        training::train(network, &mut batches, settings, rate, &mut observer, losses)
+        trainer.run(network, optimizer, rate, &mut observer, epochs)
     });
-    outcome.map_err(|error| Failed(reporter.failure.take().unwrap_or_else(|| error.into())))
+    outcome.map_err(|error| reporter.failure.take().unwrap_or_else(|| error.into()))
 }
 
 /// Writes the parameters of the network to the caller's arrays, to all or to none.
@@ -183,13 +170,6 @@ fn write_back<'py, T: Number>(py: Python<'py>, layers: &mut Layers<Target<'py>>,
         biases.copy_from_slice(own_biases);
     }
     layers.finish(py)
-}
-
-/// A copy, or a `MemoryError`.
-fn copy<T: Number>(numbers: &[T]) -> Result<Vec<T>, Error> {
-    let mut copy = zeros(numbers.len())?;
-    copy.copy_from_slice(numbers);
-    Ok(copy)
 }
 
 /// Looks for signals and prints the log lines of a running training.
@@ -285,7 +265,8 @@ fn draw<'py, T: Number>(
     let mut network = Network::<T>::new(sizes, &activations, Level::current()?)?;
     let numbers = network.layers().iter().map(|layer| layer.n_inputs().saturating_mul(layer.n_outputs()));
     let operations = numbers.fold(0, usize::saturating_add).saturating_mul(WORK_PER_DRAW);
-    run_detached(py, operations, || init::initialize(&mut network, scheme, seed));
+    let schemes = vec![scheme; network.layers().len()];
+    run_detached(py, operations, || init::initialize(&mut network, &schemes, seed));
     let (w, b) = (PyList::empty(py), PyList::empty(py));
     for layer in 0..network.layers().len() {
         let (weights, biases) = network.parameters(layer);
@@ -308,7 +289,7 @@ pub(super) fn read_widths(option: &'static str, sizes: &Bound<'_, PyAny>) -> PyR
 }
 
 /// A whole number that counts something in memory.
-fn count(option: &'static str, value: &Bound<'_, PyAny>, least: u64, most: usize) -> PyResult<usize> {
+pub(super) fn count(option: &'static str, value: &Bound<'_, PyAny>, least: u64, most: usize) -> PyResult<usize> {
     let most = u64::try_from(most.min(isize::MAX.unsigned_abs())).expect("at most 64 bits");
     let number = whole_number(option, value, least, most)?;
     Ok(usize::try_from(number).expect("at most `most`"))

@@ -50,7 +50,7 @@ mod x86 {
         const LANES: usize = 8;
 
         one_instruction_each!(f32: _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps,
-            _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_div_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_min_ps);
+            _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_div_ps, _mm256_sqrt_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_min_ps);
 
         #[inline(always)]
         unsafe fn load_first(from: *const f32, n: usize) -> Self {
@@ -111,6 +111,18 @@ mod x86 {
             // SAFETY: the CPU has AVX2 (contract of `Arithmetic`).
             unsafe { Self(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(self.0)))) }
         }
+
+        #[inline(always)]
+        unsafe fn shift_into_sign(self) -> Self {
+            // SAFETY: the CPU has AVX2 (contract of `Arithmetic`).
+            unsafe { Self(_mm256_castsi256_ps(_mm256_slli_epi32::<31>(_mm256_castps_si256(self.0)))) }
+        }
+
+        #[inline(always)]
+        unsafe fn any_less(self, other: Self) -> bool {
+            // SAFETY: the CPU has AVX (contract of `Arithmetic`).
+            unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(self.0, other.0)) != 0 }
+        }
     }
 
     impl Vector for F32x8 {
@@ -163,7 +175,7 @@ mod x86 {
         const LANES: usize = 4;
 
         one_instruction_each!(f64: _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd,
-            _mm256_add_pd, _mm256_sub_pd, _mm256_mul_pd, _mm256_div_pd, _mm256_fmadd_pd, _mm256_fnmadd_pd, _mm256_min_pd);
+            _mm256_add_pd, _mm256_sub_pd, _mm256_mul_pd, _mm256_div_pd, _mm256_sqrt_pd, _mm256_fmadd_pd, _mm256_fnmadd_pd, _mm256_min_pd);
 
         #[inline(always)]
         unsafe fn load_first(from: *const f64, n: usize) -> Self {
@@ -218,6 +230,18 @@ mod x86 {
         unsafe fn shift_into_exponent(self) -> Self {
             // SAFETY: the CPU has AVX2 (contract of `Arithmetic`).
             unsafe { Self(_mm256_castsi256_pd(_mm256_slli_epi64::<52>(_mm256_castpd_si256(self.0)))) }
+        }
+
+        #[inline(always)]
+        unsafe fn shift_into_sign(self) -> Self {
+            // SAFETY: the CPU has AVX2 (contract of `Arithmetic`).
+            unsafe { Self(_mm256_castsi256_pd(_mm256_slli_epi64::<63>(_mm256_castpd_si256(self.0)))) }
+        }
+
+        #[inline(always)]
+        unsafe fn any_less(self, other: Self) -> bool {
+            // SAFETY: the CPU has AVX (contract of `Arithmetic`).
+            unsafe { _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_LT_OQ>(self.0, other.0)) != 0 }
         }
     }
 

@@ -42,7 +42,7 @@ mod x86 {
         const LANES: usize = 16;
 
         one_instruction_each!(f32: _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps,
-            _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_div_ps, _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_min_ps);
+            _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_div_ps, _mm512_sqrt_ps, _mm512_fmadd_ps, _mm512_fnmadd_ps, _mm512_min_ps);
 
         #[inline(always)]
         unsafe fn load_first(from: *const f32, n: usize) -> Self {
@@ -84,6 +84,18 @@ mod x86 {
             // SAFETY: the CPU has AVX-512 (contract of `Arithmetic`).
             unsafe { Self(_mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(self.0)))) }
         }
+
+        #[inline(always)]
+        unsafe fn shift_into_sign(self) -> Self {
+            // SAFETY: the CPU has AVX-512 (contract of `Arithmetic`).
+            unsafe { Self(_mm512_castsi512_ps(_mm512_slli_epi32::<31>(_mm512_castps_si512(self.0)))) }
+        }
+
+        #[inline(always)]
+        unsafe fn any_less(self, other: Self) -> bool {
+            // SAFETY: the CPU has AVX-512 (contract of `Arithmetic`).
+            unsafe { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, other.0) != 0 }
+        }
     }
 
     impl Vector for F32x16 {
@@ -107,7 +119,7 @@ mod x86 {
         const LANES: usize = 8;
 
         one_instruction_each!(f64: _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd,
-            _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd, _mm512_div_pd, _mm512_fmadd_pd, _mm512_fnmadd_pd, _mm512_min_pd);
+            _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd, _mm512_div_pd, _mm512_sqrt_pd, _mm512_fmadd_pd, _mm512_fnmadd_pd, _mm512_min_pd);
 
         #[inline(always)]
         unsafe fn load_first(from: *const f64, n: usize) -> Self {
@@ -148,6 +160,18 @@ mod x86 {
         unsafe fn shift_into_exponent(self) -> Self {
             // SAFETY: the CPU has AVX-512 (contract of `Arithmetic`).
             unsafe { Self(_mm512_castsi512_pd(_mm512_slli_epi64::<52>(_mm512_castpd_si512(self.0)))) }
+        }
+
+        #[inline(always)]
+        unsafe fn shift_into_sign(self) -> Self {
+            // SAFETY: the CPU has AVX-512 (contract of `Arithmetic`).
+            unsafe { Self(_mm512_castsi512_pd(_mm512_slli_epi64::<63>(_mm512_castpd_si512(self.0)))) }
+        }
+
+        #[inline(always)]
+        unsafe fn any_less(self, other: Self) -> bool {
+            // SAFETY: the CPU has AVX-512 (contract of `Arithmetic`).
+            unsafe { _mm512_cmp_pd_mask::<_CMP_LT_OQ>(self.0, other.0) != 0 }
         }
     }
 

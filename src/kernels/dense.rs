@@ -1,14 +1,11 @@
-//! The dense layer's three products, forward beside backward: safe entries that check sizes, then run at a level.
+//! The dense layer's passes, forward beside backward: safe entries that check sizes, then run at a level.
 //!
 //! ```text
 //! forward         a[b, o]  = activation( biases[o] + Σ_i x[b, i] · weights[i, o] )          (B, O)
 //! input gradient  d[b, i]  = ( Σ_o deltas[b, o] · weights[i, o] ) · derivative[b, i]        (B, I)
-//! update          weights[i, o] −= learning_rate · Σ_b x[b, i] · deltas[b, o]               (I, O)
-//!                 biases[o]     −= learning_rate · Σ_b deltas[b, o]                         (O)
 //! ```
 //!
-//! Each Σ is one chain of fused multiply-adds in ascending order; gradients exist in registers only and are updated
-//! into the parameters by one more fused multiply-add.
+//! Each Σ is one chain of fused multiply-adds in ascending order. The third product is in `update.rs`.
 
 use std::marker::PhantomData;
 
@@ -24,7 +21,8 @@ use super::vector::{Arithmetic, Element, Vector};
 pub enum Slope<'a, T> {
     /// The derivatives themselves (B, O).
     Stored(Matrix<'a, T>),
-    /// The activations (B, O) and the function that made them.
+    /// What the forward pass keeps (B, O), which is the activations or, for some functions, the derivatives; and the
+    /// function.
     Of(Activation, Matrix<'a, T>),
 }
 
@@ -168,9 +166,9 @@ impl<T: Element, F: Function> Finish<T> for ActivateAndDerive<T, F> {
     ) {
         // SAFETY: the outputs lie inside the product, whose size `out` and `slopes` have.
         unsafe {
-            let activations = F::function(chains);
+            let (activations, derivatives) = F::function_and_derivative(chains);
             activations.store_some::<WHOLE>(self.activate.out.at(row, column), n);
-            F::derivative(activations).store_some::<WHOLE>(self.slopes.at(row, column), n);
+            derivatives.store_some::<WHOLE>(self.slopes.at(row, column), n);
         }
     }
 }
@@ -254,89 +252,6 @@ impl<T: Element, D: Derivative> Finish<T> for Derive<T, D> {
     }
 }
 
-/// One step of gradient descent on a layer's parameters, or on some rows of its weights with as many columns of `x`, and on
-/// its biases or not.
-///
-/// # Panics
-///
-/// If the sizes do not fit.
-pub fn update<T: Element>(
-    level: Level,
-    learning_rate: T,
-    x: Matrix<'_, T>,                                        // (B, I)
-    deltas: Matrix<'_, T>,                                   // (B, O)
-    (weights, biases): (MatrixMut<'_, T>, Option<&mut [T]>), // (I, O), (O)
-    workspace: &mut [T],
-) {
-    assert_eq!(x.rows(), deltas.rows(), "rows of x, of deltas");
-    let size = (x.columns(), deltas.columns());
-    assert_eq!((weights.rows(), weights.columns()), size, "size of the weights");
-    assert!(biases.as_ref().is_none_or(|biases| biases.len() == deltas.columns()), "columns of deltas, biases");
-    level.run(Update { learning_rate, x, deltas, weights, biases, workspace });
-}
-
-struct Update<'a, T> {
-    learning_rate: T,
-    x: Matrix<'a, T>,
-    deltas: Matrix<'a, T>,
-    weights: MatrixMut<'a, T>,
-    biases: Option<&'a mut [T]>,
-    workspace: &'a mut [T],
-}
-
-impl<T: Element> Kernel<T> for Update<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<V: Vector<Element = T>>(self) {
-        let Self { learning_rate, x, deltas, mut weights, biases, workspace } = self;
-        let parameters = Rows { start: weights.as_mut_ptr(), stride: weights.stride() };
-        let product = Product {
-            rows: x.columns(),
-            columns: deltas.columns(),
-            depth: x.rows(),
-            left: Left { start: x.as_ptr(), row: 1, step: x.stride() },
-            right: Operand::Rows(Rows { start: deltas.as_ptr(), stride: deltas.stride() }),
-            start: None,
-            rest: None,
-        };
-        // SAFETY: the entry has checked that all sizes agree, `Matrix` that its slice holds them.
-        unsafe { multiply::<V, _>(&product, &Descend { learning_rate, parameters }, workspace) };
-        let Some(biases) = biases else { return };
-        // The bias gradient is the product with a column of ones: one row, each step with the same factor.
-        let one = T::ONE;
-        let product = Product { rows: 1, left: Left { start: &raw const one, row: 0, step: 0 }, ..product };
-        let parameters = Rows { start: biases.as_mut_ptr(), stride: 0 };
-        // SAFETY: the same.
-        unsafe { multiply::<V, _>(&product, &Descend { learning_rate, parameters }, workspace) };
-    }
-}
-
-/// A chain is a gradient, and the step is taken where it is.
-struct Descend<T> {
-    learning_rate: T,
-    parameters: Rows<*mut T>,
-}
-
-impl<T: Element> Finish<T> for Descend<T> {
-    #[inline(always)]
-    unsafe fn finish<V: Arithmetic<Element = T>, const WHOLE: bool>(
-        &self,
-        chains: V,
-        row: usize,
-        column: usize,
-        n: usize,
-    ) {
-        // SAFETY: the outputs lie inside the product, whose size the parameters have.
-        unsafe {
-            let gradient = chains.flush_subnormal();
-            let place = self.parameters.at(row, column);
-            let parameters = V::load_some::<WHOLE>(place, n);
-            gradient.neg_mul_add(V::splat(self.learning_rate), parameters).store_some::<WHOLE>(place, n);
-        }
-    }
-}
-
 /// Numbers of workspace that the forward pass of a layer takes for `n_samples`.
 #[must_use]
 pub fn forward_workspace<T: Element>(level: Level, n_samples: usize, (n_inputs, n_outputs): (usize, usize)) -> usize {
@@ -356,17 +271,10 @@ pub fn input_gradient_workspace<T: Element>(
     })
 }
 
-/// Numbers of workspace that the update of a layer takes for `n_samples`.
-#[must_use]
-pub fn update_workspace<T: Element>(level: Level, n_samples: usize, (n_inputs, n_outputs): (usize, usize)) -> usize {
-    let (weights, biases) = ((n_inputs, n_outputs, n_samples), (1, n_outputs, n_samples));
-    level.run(Workspaces { products: [weights, biases].map(|size| (Kind::Update, size)), number: PhantomData::<T> })
-}
-
 /// The largest workspace of some products.
-struct Workspaces<T, const N: usize> {
-    products: [(Kind, (usize, usize, usize)); N],
-    number: PhantomData<T>,
+pub(super) struct Workspaces<T, const N: usize> {
+    pub products: [(Kind, (usize, usize, usize)); N],
+    pub number: PhantomData<T>,
 }
 
 impl<T: Element, const N: usize> Kernel<T> for Workspaces<T, N> {

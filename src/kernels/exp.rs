@@ -1,4 +1,4 @@
-//! exp, and on it sigmoid and tanh: one sequence of operations for every level.
+//! exp for arguments of one sign: one sequence of operations for every level.
 //!
 //! With `n = round(y / ln 2)` and `r = y − n·ln 2` (|r| ≤ ½ ln 2):
 //!
@@ -7,11 +7,10 @@
 //! ```
 //!
 //! `n` is found by adding a number so large (`ROUNDER`) that the sum has no room for a fraction: its lowest bits then are
-//! `n` and the bias of the exponent, and one shift makes `2^n` of them. Errors against the exact values, in units of the
-//! last place: sigmoid 1.77 (f32, all inputs) and 1.91 (f64, 9·10⁸ samples), tanh 1.39 and 1.53; all four are monotone,
-//! stay inside [0, 1] or [−1, 1], and keep NaN (`tests/core/accuracy.rs`). `reference.rs` has the same sequences in plain numbers.
+//! `n` and the bias of the exponent, and one shift makes `2^n` of them. `sigmoid.rs` takes the same steps for signs of both
+//! kinds; `reference.rs` has the same sequences in plain numbers.
 //!
-//! Signs are arranged so that nothing is ever negated: with y = −z the code works with −r, −t and −s.
+//! Signs are arranged so that nothing is ever negated: with y = −m the code works with −r, −t and −s.
 
 use super::vector::{Arithmetic, Element};
 
@@ -192,63 +191,78 @@ impl Exponential for f64 {
     }
 }
 
-/// 1 / (1 + exp −z)
-///
-/// # Safety
-///
-/// The CPU has the instructions of `V`.
+/// For m ≥ 0 without the excess of ln 2: −r, −s and n, where exp(−m) = s · (1 + t).
 #[inline(always)]
-pub(super) unsafe fn sigmoid<V: Arithmetic>(z: V) -> V {
+unsafe fn reduced<V: Arithmetic>(m: V) -> [V; 3] {
     // SAFETY: the caller runs on a CPU of V's level.
     unsafe {
-        let (zero, one) = (V::splat(V::Element::ZERO), V::splat(V::Element::ONE));
-        let (least, most) = V::Element::SIGMOID_RANGE;
-        let z_inside = z.at_most(V::splat(most));
         let rounder = V::splat(V::Element::ROUNDER);
-        let sum = z_inside.neg_mul_add(V::splat(V::Element::LOG2_E), rounder);
+        let sum = m.neg_mul_add(V::splat(V::Element::LOG2_E), rounder);
         let n = sum.sub(rounder);
-        let minus_s = sum.shift_into_exponent();
-        let r = n.mul_add(V::splat(V::Element::LN_2), z_inside); // −r without the excess
-        // Beside the chain that everything waits for: the excess of ln 2 goes into s and into the first term of t; where
-        // s is so large that 1 + s = s, the lost 1 comes back as 2^−n inside t.
-        let excess = n.mul(V::splat(V::Element::LN_2_EXCESS));
-        let minus_s_corrected = excess.mul_add(minus_s, minus_s);
-        let reciprocal = V::splat(V::Element::RECIPROCAL_ROUNDER).sub(n).shift_into_exponent();
-        let large = V::splat(V::Element::MINUS_EPSILON_RECIPROCAL);
-        let lost = minus_s.select_less(large, reciprocal, zero);
-        let first_term = r.sub(excess.add(lost));
-        let one_plus_s = one.sub(minus_s);
-        let r2 = r.mul(r);
-        let minus_t = r2.mul_add(V::Element::q(r, r2), first_term);
-        let denominator = minus_t.mul_add(minus_s_corrected, one_plus_s);
-        z.select_less(V::splat(least), zero, one.div(denominator))
+        [n.mul_add(V::splat(V::Element::LN_2), m), sum.shift_into_exponent(), n]
     }
 }
 
-/// The hyperbolic tangent: 1 − 2 / (exp 2|z| + 1), or |z| + |z|³ p(z²), with the sign of z.
+/// exp y for y ≤ 0: in [0, 1], and 0 where it would be smaller than any normal number. NaN stays NaN.
 ///
 /// # Safety
 ///
 /// The CPU has the instructions of `V`.
 #[inline(always)]
-pub(super) unsafe fn tanh<V: Arithmetic>(z: V) -> V {
+pub(super) unsafe fn exp_of_negative<V: Arithmetic>(y: V) -> V {
+    // SAFETY: the caller runs on a CPU of V's level.
+    unsafe { exp_of_minus(V::splat(V::Element::ZERO).sub(y)) }
+}
+
+/// exp −m for m ≥ 0, otherwise as `exp_of_negative`.
+///
+/// # Safety
+///
+/// The CPU has the instructions of `V`.
+#[inline(always)]
+pub(super) unsafe fn exp_of_minus<V: Arithmetic>(m: V) -> V {
     // SAFETY: the caller runs on a CPU of V's level.
     unsafe {
-        let (zero, one, two) =
-            (V::splat(V::Element::ZERO), V::splat(V::Element::ONE), V::splat(V::Element::ONE + V::Element::ONE));
-        let magnitude = z.abs();
-        let rounder = V::splat(V::Element::ROUNDER);
-        let minus_y = two.mul(zero.sub(magnitude));
-        let sum = minus_y.neg_mul_add(V::splat(V::Element::LOG2_E), rounder);
-        let n = sum.sub(rounder);
-        let minus_s = sum.shift_into_exponent();
-        let r = n.mul_add(V::splat(V::Element::LN_2), minus_y); // −r
-        let denominator = V::Element::minus_t(r).mul_add(minus_s, one.sub(minus_s));
-        let range = V::splat(V::Element::TANH_RANGE);
-        let large = one.sub(range.select_less(magnitude, zero, two.div(denominator)));
-        let z2 = magnitude.mul(magnitude);
-        let small = magnitude.mul(z2).mul_add(V::Element::p(z2), magnitude);
-        let is_small = V::splat(V::Element::TANH_SMALL);
-        magnitude.select_less(is_small, small, large).with_sign_of(z)
+        let [r, minus_s, n] = reduced(m);
+        exp_of_reduced(m, n.neg_mul_add(V::splat(V::Element::LN_2_EXCESS), r), minus_s)
+    }
+}
+
+/// exp −(m + low) for m ≥ 0 and a `low` of at most some units in the last place of m, otherwise as `exp_of_negative`.
+///
+/// # Safety
+///
+/// The CPU has the instructions of `V`.
+#[inline(always)]
+pub(super) unsafe fn exp_of_minus_sum<V: Arithmetic>(m: V, low: V) -> V {
+    // SAFETY: the caller runs on a CPU of V's level.
+    unsafe {
+        let [r, minus_s, n] = reduced(m);
+        exp_of_reduced(m, r.add(n.neg_mul_add(V::splat(V::Element::LN_2_EXCESS), low)), minus_s)
+    }
+}
+
+/// s · (1 + t), or 0 for too large an m.
+#[inline(always)]
+unsafe fn exp_of_reduced<V: Arithmetic>(m: V, r: V, minus_s: V) -> V {
+    // SAFETY: the caller runs on a CPU of V's level.
+    unsafe {
+        let zero = V::splat(V::Element::ZERO);
+        let exp = V::Element::minus_t(r).mul_add(minus_s, zero.sub(minus_s));
+        V::splat(-V::Element::SIGMOID_RANGE.0).select_less(m, zero, exp)
+    }
+}
+
+/// 1 − exp −m for m ≥ 0, right in its own units near 0 as well: (1 − s) − s · t.
+///
+/// # Safety
+///
+/// The CPU has the instructions of `V`.
+#[inline(always)]
+pub(super) unsafe fn one_minus_exp_of_minus<V: Arithmetic>(m: V) -> V {
+    // SAFETY: the caller runs on a CPU of V's level.
+    unsafe {
+        let [r, minus_s, _] = reduced(m.at_most(V::splat(V::Element::SIGMOID_RANGE.1)));
+        V::Element::minus_t(r).neg_mul_add(minus_s, V::splat(V::Element::ONE).add(minus_s))
     }
 }

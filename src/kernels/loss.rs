@@ -1,20 +1,115 @@
-//! Half the sum of squared errors, forward beside backward.
+//! The losses: the choice, each sample's error, and the deltas of the output layer.
 //!
 //! ```text
-//! loss          ½ · Σ_b Σ_o (predictions[b, o] − targets[b, o])²
-//! output deltas (predictions[b, o] − targets[b, o]) · derivative[b, o]        (B, O)
+//! errors         error[b]  = w[b] · Σ_o rule(predictions[b, o], targets[b, o])                   (B)
+//! loss           Σ_b error[b], times ½ or divided by what the mean is over
+//! output deltas  d[b, o]   = gradient(predictions[b, o], targets[b, o]) · scale · w[b] · derivative[b, o]    (B, O)
 //! ```
 //!
-//! The differences are of the network's type, the sums are in `f64` for both types: one chain of fused multiply-adds
-//! for each sample, o ascending, and then one chain over the samples, b ascending.
+//! Differences are of the network's type, sums are in `f64` for both types: one chain for each sample, o ascending, and
+//! then one over the samples, b ascending. So threads may share the samples, and the bits of the loss stay.
+//! `regression.rs` has the rules, each beside its gradient; `cross_entropy.rs` the losses that begin at pre-activations.
 
-use super::activation::Derivative;
+use std::marker::PhantomData;
+
+use super::activation::{Activation, Derivative, Identity};
 use super::dense::{Slope, with_slope};
+use super::elementwise::each_register;
 use super::level::{Kernel, Level};
 use super::matrix::{Matrix, MatrixMut};
-use super::vector::{Element, Vector};
+use super::regression::{Regression, Squared, with_regression};
+use super::vector::{Arithmetic, Element, Vector};
 
-/// The loss of a batch.
+pub use super::cross_entropy::cross_entropy;
+pub use super::softmax::{softmax, softmax_deltas};
+
+/// The choice of a loss. `p` are predictions, `y` targets, `w` the samples' weights (1 where there are none), `e = p − y`;
+/// means are over the number of samples, not over the sum of their weights.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Loss {
+    /// ½ Σ w e²: a sum over samples and outputs, the notebook's.
+    HalfSquaredError,
+    /// The mean of w e² over samples and outputs.
+    SquaredError,
+    /// The mean of w |e| over samples and outputs; its gradient at e = 0 is 0.
+    AbsoluteError,
+    /// The mean over samples and outputs of w · (½ e² where |e| ≤ delta, else delta · (|e| − ½ delta)).
+    Huber {
+        /// Where the square ends and the straight line begins, above 0.
+        delta: f64,
+    },
+    /// The mean over samples and outputs of −w · (y log p + (1 − y) log(1 − p)), p = sigmoid z, taken from z.
+    BinaryCrossEntropy,
+    /// The mean over samples of −w · Σ y log p, p = softmax z, taken from z. The targets of a sample sum to 1: its deltas
+    /// p − y are the gradient only then.
+    CategoricalCrossEntropy,
+    /// The mean over samples and outputs of w · (p − y log(p + 1e-8)), for p ≥ 0.
+    Poisson,
+    /// The mean over samples and outputs of w · max(q (y − p), (q − 1)(y − p)), q = `quantile`: the pinball loss; its
+    /// gradient at y = p is 0.
+    Quantile {
+        /// Which quantile the predictions become, between 0 and 1.
+        quantile: f64,
+    },
+}
+
+impl Loss {
+    /// All of them with their default parameters, and the names under which users know them.
+    pub const ALL: &'static [(&'static str, Self)] = &[
+        ("half_squared_error", Self::HalfSquaredError),
+        ("mse", Self::SquaredError),
+        ("mae", Self::AbsoluteError),
+        ("huber", Self::Huber { delta: 1.0 }),
+        ("binary_crossentropy", Self::BinaryCrossEntropy),
+        ("categorical_crossentropy", Self::CategoricalCrossEntropy),
+        ("poisson", Self::Poisson),
+        ("quantile", Self::Quantile { quantile: 0.5 }),
+    ];
+
+    /// The activation of the output layer that the loss contains: such a loss is taken from the pre-activations, by
+    /// [`cross_entropy`]. None for the losses that take predictions, by [`errors`].
+    #[must_use]
+    pub fn fused_with(self) -> Option<Activation> {
+        match self {
+            Self::BinaryCrossEntropy => Some(Activation::Sigmoid),
+            Self::CategoricalCrossEntropy => Some(Activation::Softmax),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a mean over samples, and not a sum.
+    #[must_use]
+    pub fn is_mean(self) -> bool {
+        self != Self::HalfSquaredError
+    }
+
+    /// The loss of a batch from its samples' errors: one chain, samples ascending. That of no numbers is 0.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)] // a count that is not exact in f64 has no memory to be in
+    pub fn of_batch(self, errors: &[f64], n_outputs: usize) -> f64 {
+        let sum = errors.iter().fold(0.0, |sum, error| sum + error);
+        match self {
+            Self::HalfSquaredError => 0.5 * sum,
+            _ if errors.is_empty() || n_outputs == 0 => 0.0,
+            Self::CategoricalCrossEntropy => sum / errors.len() as f64,
+            _ => sum / (errors.len() as f64 * n_outputs as f64),
+        }
+    }
+
+    /// What the gradient of one sample's error is multiplied by.
+    #[allow(clippy::cast_precision_loss)] // as above
+    pub(super) fn scale(self, n_samples: usize, n_outputs: usize) -> f64 {
+        let (n_samples, n_outputs) = (n_samples as f64, n_outputs as f64);
+        match self {
+            Self::HalfSquaredError => 1.0, // half of the 2 that the square gives
+            Self::SquaredError => 2.0 / (n_samples * n_outputs),
+            Self::CategoricalCrossEntropy => 1.0 / n_samples,
+            _ => 1.0 / (n_samples * n_outputs),
+        }
+    }
+}
+
+/// The loss of a batch of the notebook.
 ///
 /// # Panics
 ///
@@ -25,11 +120,7 @@ pub fn half_squared_error<T: Element>(
     predictions: Matrix<'_, T>, // (B, O)
     targets: Matrix<'_, T>,     // (B, O)
 ) -> f64 {
-    assert_eq!(
-        (predictions.rows(), predictions.columns()),
-        (targets.rows(), targets.columns()),
-        "sizes of predictions and targets"
-    );
+    assert_same_size(predictions, targets);
     if predictions.columns() == 0 {
         return 0.0; // however many rows there are
     }
@@ -37,139 +128,254 @@ pub fn half_squared_error<T: Element>(
     let mut sum = 0.0;
     for start in (0..predictions.rows()).step_by(rows.len()) {
         let n = rows.len().min(predictions.rows() - start);
-        squared_errors(level, predictions.window(start, n), targets.window(start, n), &mut rows[..n]);
+        let (predictions, targets) = (predictions.window(start, n), targets.window(start, n));
+        errors(level, Loss::HalfSquaredError, predictions, targets, None, &mut rows[..n]);
         sum = rows[..n].iter().fold(sum, |sum, row| sum + row);
     }
     0.5 * sum
 }
 
-/// Half the sum of the rows' squared errors: the loss of a batch.
-#[must_use]
-pub fn half_of_sum(rows: &[f64]) -> f64 {
-    0.5 * rows.iter().fold(0.0, |sum, row| sum + row)
+pub(super) fn assert_same_size<T: Copy>(predictions: Matrix<'_, T>, targets: Matrix<'_, T>) {
+    assert_eq!(
+        (predictions.rows(), predictions.columns()),
+        (targets.rows(), targets.columns()),
+        "sizes of predictions and targets"
+    );
 }
 
-/// The sum of squared errors of each row.
+/// The error of each sample, times its weight where there are weights.
 ///
 /// # Panics
 ///
-/// If the sizes do not fit.
-pub fn squared_errors<T: Element>(
+/// If the sizes do not fit, or if the loss is taken from pre-activations: see [`cross_entropy`].
+pub fn errors<T: Element>(
     level: Level,
+    loss: Loss,
     predictions: Matrix<'_, T>, // (B, O)
     targets: Matrix<'_, T>,     // (B, O)
+    weights: Option<&[T]>,      // (B)
     out: &mut [f64],            // (B)
 ) {
-    assert_eq!(predictions.columns(), targets.columns(), "columns of predictions and targets");
-    assert_eq!((predictions.rows(), targets.rows()), (out.len(), out.len()), "rows of predictions and targets");
-    level.run(SquaredErrors { predictions, targets, out });
+    assert_same_size(predictions, targets);
+    assert_eq!(predictions.rows(), out.len(), "rows of predictions, number of errors");
+    with_regression!(loss, rule => level.run(Errors { rule, predictions, targets, out: &mut *out }));
+    weigh(weights, out);
 }
 
-struct SquaredErrors<'a, T> {
+/// Multiplies each sample's error by its weight.
+pub(super) fn weigh<T: Element>(weights: Option<&[T]>, errors: &mut [f64]) {
+    let Some(weights) = weights else { return };
+    assert_eq!(weights.len(), errors.len(), "number of weights");
+    for (error, weight) in errors.iter_mut().zip(weights) {
+        *error *= weight.to_f64();
+    }
+}
+
+struct Errors<'a, T, R> {
+    rule: R,
     predictions: Matrix<'a, T>,
     targets: Matrix<'a, T>,
     out: &'a mut [f64],
 }
 
-impl<T: Element> Kernel<T> for SquaredErrors<'_, T> {
+impl<T: Element, R: Regression<T>> Kernel<T> for Errors<'_, T, R> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
+        let Self { rule, predictions, targets, out } = self;
+        if predictions.columns() == 0 {
+            out.fill(0.0);
+            return;
+        }
         // Plain numbers, but compiled with the level's fused multiply-add; the rows' chains overlap in the CPU.
-        for (row, out) in self.out.iter_mut().enumerate() {
-            let mut chain = 0.0;
-            for (&prediction, &target) in self.predictions.row(row).iter().zip(self.targets.row(row)) {
-                let error = (prediction - target).to_f64();
-                chain = error.mul_add(error, chain);
-            }
-            *out = chain;
+        for (row, out) in out.iter_mut().enumerate() {
+            let pairs = predictions.row(row).iter().zip(targets.row(row));
+            *out = pairs.fold(0.0, |chain, (&prediction, &target)| rule.add(prediction, target, chain));
         }
     }
 }
 
-/// The loss's gradient at the output layer's pre-activations.
+/// The loss's gradient at the output layer's pre-activations: that at the predictions, times the derivative there.
+///
+/// The rows may be a part of a batch, which has `n_samples` altogether. A loss that is fused with its activation knows the
+/// derivative and does not look at `slope`. Softmax, whose derivative is no number for each output, is gone back through too.
 ///
 /// # Panics
 ///
 /// If the sizes do not fit.
+#[allow(clippy::too_many_arguments)] // a loss, its four inputs, the batch they are of, the level and the result
 pub fn output_deltas<T: Element>(
     level: Level,
+    loss: Loss,
     predictions: Matrix<'_, T>, // (B, O)
     targets: Matrix<'_, T>,     // (B, O)
-    slope: Slope<'_, T>,        // (B, O)
-    out: MatrixMut<'_, T>,      // (B, O)
+    weights: Option<&[T]>,      // (B)
+    n_samples: usize,
+    slope: Slope<'_, T>,       // (B, O)
+    mut out: MatrixMut<'_, T>, // (B, O)
 ) {
-    let size = (out.rows(), out.columns());
-    assert_eq!((predictions.rows(), predictions.columns()), size, "size of the predictions");
-    assert_eq!((targets.rows(), targets.columns()), size, "size of the targets");
-    assert_eq!((slope.matrix().rows(), slope.matrix().columns()), size, "size of the derivatives");
-    level.run(OutputDeltas { predictions, targets, slope, out });
+    assert_same_size(predictions, targets);
+    assert_same_size(predictions, out.as_matrix());
+    assert!(weights.is_none_or(|weights| weights.len() == out.rows()), "number of weights");
+    assert!(out.rows() <= n_samples, "{} rows of a batch of {n_samples} samples", out.rows());
+    let stored = if loss.fused_with().is_some() { predictions } else { slope.matrix() };
+    assert_eq!((stored.rows(), stored.columns()), (out.rows(), out.columns()), "size of the derivatives");
+    if out.columns() == 0 {
+        return;
+    }
+    let scaled = Scaled { scale: T::from_f64(loss.scale(n_samples, out.columns())), weights };
+    match loss {
+        Loss::BinaryCrossEntropy | Loss::CategoricalCrossEntropy => {
+            let derivative = PhantomData::<Identity>;
+            level.run(Deltas { rule: Squared, factors: scaled, derivative, predictions, targets, stored, out });
+            return;
+        }
+        Loss::HalfSquaredError | Loss::SquaredError => with_slope!(slope, D => {
+            let (rule, derivative, out) = (Squared, PhantomData::<D>, out.reborrow());
+            if loss == Loss::HalfSquaredError && weights.is_none() {
+                level.run(Deltas { rule, factors: One, derivative, predictions, targets, stored, out });
+            } else {
+                level.run(Deltas { rule, factors: scaled, derivative, predictions, targets, stored, out });
+            }
+        }),
+        // In two passes: one kernel for each pair of a loss and an activation would be some hundred kernels.
+        _ => {
+            let derivative = PhantomData::<Identity>;
+            with_regression!(loss, rule => {
+                let out = out.reborrow();
+                level.run(Deltas { rule, factors: scaled, derivative, predictions, targets, stored, out });
+            });
+            deltas_of_gradient(level, slope, out.reborrow());
+        }
+    }
+    if matches!(slope, Slope::Of(Activation::Softmax, _)) {
+        softmax_deltas(level, predictions, out);
+    }
 }
 
-struct OutputDeltas<'a, T> {
+/// Makes deltas of the gradients at the predictions, in place: times the derivatives there.
+///
+/// # Panics
+///
+/// If the sizes do not fit.
+pub fn deltas_of_gradient<T: Element>(
+    level: Level,
+    slope: Slope<'_, T>,   // (B, O)
+    out: MatrixMut<'_, T>, // (B, O)
+) {
+    let stored = slope.matrix();
+    assert_same_size(stored, out.as_matrix());
+    with_slope!(slope, D => level.run(TimesDerivative { derivative: PhantomData::<D>, stored, out }));
+}
+
+/// What the gradients of a row are multiplied by.
+trait Factors<T: Element>: Copy {
+    fn of_row(self, row: usize) -> T;
+
+    /// # Safety
+    ///
+    /// The CPU has the instructions of `V`.
+    unsafe fn times<V: Arithmetic<Element = T>>(gradients: V, factor: T) -> V;
+}
+
+/// Nothing: the notebook's loss.
+#[derive(Clone, Copy)]
+struct One;
+
+/// The scale of the mean, times the sample's weight.
+#[derive(Clone, Copy)]
+struct Scaled<'a, T> {
+    scale: T,
+    weights: Option<&'a [T]>,
+}
+
+impl<T: Element> Factors<T> for One {
+    #[inline(always)]
+    fn of_row(self, _: usize) -> T {
+        T::ONE
+    }
+
+    #[inline(always)]
+    unsafe fn times<V: Arithmetic<Element = T>>(gradients: V, _: T) -> V {
+        gradients
+    }
+}
+
+impl<T: Element> Factors<T> for Scaled<'_, T> {
+    #[inline(always)]
+    fn of_row(self, row: usize) -> T {
+        self.weights.map_or(self.scale, |weights| self.scale * weights[row])
+    }
+
+    #[inline(always)]
+    unsafe fn times<V: Arithmetic<Element = T>>(gradients: V, factor: T) -> V {
+        // SAFETY: the caller runs on a CPU of V's level.
+        unsafe { gradients.mul(V::splat(factor)) }
+    }
+}
+
+struct Deltas<'a, T, R, F, D> {
+    rule: R,
+    factors: F,
+    derivative: PhantomData<D>,
     predictions: Matrix<'a, T>,
     targets: Matrix<'a, T>,
-    slope: Slope<'a, T>,
+    stored: Matrix<'a, T>,
     out: MatrixMut<'a, T>,
 }
 
-impl<T: Element> Kernel<T> for OutputDeltas<'_, T> {
+impl<T: Element, R: Regression<T>, F: Factors<T>, D: Derivative> Kernel<T> for Deltas<'_, T, R, F, D> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
-        let Self { predictions, targets, slope, mut out } = self;
-        let stored = slope.matrix();
-        with_slope!(slope, D => for row in 0..out.rows() {
-            // SAFETY: the entry has checked that all four have this row and the same columns.
+        let Self { rule, factors, derivative: _, predictions, targets, stored, mut out } = self;
+        for row in 0..out.rows() {
+            let factor = factors.of_row(row);
+            let out = out.row_mut(row);
+            let (predictions, targets, stored) = (predictions.row(row), targets.row(row), stored.row(row));
+            let columns = out.len();
+            let (predictions, targets, stored) = (predictions.as_ptr(), targets.as_ptr(), stored.as_ptr());
+            let out = out.as_mut_ptr();
+            // SAFETY: the entry has checked that all four have the same columns, inside which the registers lie.
             unsafe {
-                deltas_of_row::<V, D>(
-                    predictions.row(row),
-                    targets.row(row),
-                    stored.row(row),
-                    out.row_mut(row),
-                );
+                each_register!(V, columns, |column, n, WHOLE| {
+                    let prediction = V::load_some::<WHOLE>(predictions.add(column), n);
+                    let target = V::load_some::<WHOLE>(targets.add(column), n);
+                    let slope = D::derivative(V::load_some::<WHOLE>(stored.add(column), n));
+                    let delta = F::times(rule.gradient(prediction, target), factor).mul(slope);
+                    delta.flush_subnormal().store_some::<WHOLE>(out.add(column), n);
+                });
             }
-        });
+        }
     }
 }
 
-/// One row of output deltas.
-///
-/// # Safety
-///
-/// The four slices have the same length, and the CPU has the instructions of `V`.
-#[inline(always)]
-unsafe fn deltas_of_row<V: Vector, D: Derivative>(
-    predictions: &[V::Element],
-    targets: &[V::Element],
-    stored: &[V::Element],
-    out: &mut [V::Element],
-) {
-    let columns = out.len();
-    let (predictions, targets, stored) = (predictions.as_ptr(), targets.as_ptr(), stored.as_ptr());
-    let out = out.as_mut_ptr();
-    macro_rules! registers {
-        ($whole:literal, $column:expr, $n:expr) => {{
-            let (prediction, target) = (
-                V::load_some::<$whole>(predictions.add($column), $n),
-                V::load_some::<$whole>(targets.add($column), $n),
-            );
-            let slope = D::derivative(V::load_some::<$whole>(stored.add($column), $n));
-            let delta = prediction.sub(target).mul(slope).flush_subnormal();
-            delta.store_some::<$whole>(out.add($column), $n);
-        }};
-    }
-    // SAFETY: whole registers end at or before `columns`, and the last, partial one ends there.
-    unsafe {
-        let mut column = 0;
-        while column + V::LANES <= columns {
-            registers!(true, column, V::LANES);
-            column += V::LANES;
-        }
-        if column < columns {
-            registers!(false, column, columns - column);
+/// The second pass: gradients at the activations become deltas, in place.
+struct TimesDerivative<'a, T, D> {
+    derivative: PhantomData<D>,
+    stored: Matrix<'a, T>,
+    out: MatrixMut<'a, T>,
+}
+
+impl<T: Element, D: Derivative> Kernel<T> for TimesDerivative<'_, T, D> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector<Element = T>>(self) {
+        let Self { derivative: _, stored, mut out } = self;
+        for row in 0..out.rows() {
+            let (stored, out) = (stored.row(row).as_ptr(), out.row_mut(row));
+            let (columns, out) = (out.len(), out.as_mut_ptr());
+            // SAFETY: the entry has checked that both have the same columns, inside which the registers lie.
+            unsafe {
+                each_register!(V, columns, |column, n, WHOLE| {
+                    let slope = D::derivative(V::load_some::<WHOLE>(stored.add(column), n));
+                    let delta = V::load_some::<WHOLE>(out.add(column), n).mul(slope);
+                    delta.flush_subnormal().store_some::<WHOLE>(out.add(column), n);
+                });
+            }
         }
     }
 }

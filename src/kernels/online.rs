@@ -41,8 +41,8 @@ impl Places {
     ///
     /// # Panics
     ///
-    /// If there is none, one does not take what the one before gives, a row is no whole number of registers, or they do
-    /// not follow each other.
+    /// If there is none, one does not take what the one before gives, a row is no whole number of registers, they do
+    /// not follow each other, or an activation needs more than its results for the way back.
     #[must_use]
     pub fn new<T: Element>(level: Level, layers: Vec<Place>) -> Self {
         assert!(!layers.is_empty(), "no layers");
@@ -50,6 +50,7 @@ impl Places {
         let (mut n_parameters, mut n_activations) = (0, 0);
         let mut n_inputs = layers[0].n_inputs;
         for layer in &layers {
+            assert!(Self::knows(layer.activation), "the derivative comes from the result");
             assert_eq!(layer.n_inputs, n_inputs, "a layer takes what the one before gives");
             assert_eq!(layer.stride, layer.n_outputs.next_multiple_of(lanes), "whole registers");
             assert_eq!(layer.parameters, n_parameters, "parameters follow each other");
@@ -61,6 +62,12 @@ impl Places {
             n_inputs = layer.n_outputs;
         }
         Self { level, lanes, layers, n_parameters, n_activations }
+    }
+
+    /// Whether layers may have this activation: here nothing is kept but results, and they are of single numbers.
+    #[must_use]
+    pub fn knows(activation: Activation) -> bool {
+        !activation.keeps_derivative() && activation != Activation::Softmax
     }
 
     fn last(&self) -> &Place {

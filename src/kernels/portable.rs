@@ -13,10 +13,12 @@ const LANES: usize = 4;
 #[derive(Clone, Copy, Debug)]
 pub struct Lanes<T>([T; LANES]);
 
-/// The two bit patterns of an element that `Vector` needs.
+/// The bit patterns of an element that `Vector` needs.
 pub trait Bits: Copy {
     /// The bits shifted left into the exponent field.
     fn shift_into_exponent(self) -> Self;
+    /// The lowest bit shifted into the sign, the others clear.
+    fn shift_into_sign(self) -> Self;
     /// The magnitude of `self` with the sign of `other`.
     fn with_sign_of(self, other: Self) -> Self;
 }
@@ -25,6 +27,11 @@ impl Bits for f32 {
     #[inline(always)]
     fn shift_into_exponent(self) -> Self {
         f32::from_bits(self.to_bits() << 23)
+    }
+
+    #[inline(always)]
+    fn shift_into_sign(self) -> Self {
+        f32::from_bits(self.to_bits() << 31)
     }
 
     #[inline(always)]
@@ -37,6 +44,11 @@ impl Bits for f64 {
     #[inline(always)]
     fn shift_into_exponent(self) -> Self {
         f64::from_bits(self.to_bits() << 52)
+    }
+
+    #[inline(always)]
+    fn shift_into_sign(self) -> Self {
+        f64::from_bits(self.to_bits() << 63)
     }
 
     #[inline(always)]
@@ -106,6 +118,11 @@ impl<T: Element + Bits> Arithmetic for Lanes<T> {
     }
 
     #[inline(always)]
+    unsafe fn sqrt(self) -> Self {
+        Self(self.0.map(Element::sqrt))
+    }
+
+    #[inline(always)]
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i].mul_add(factor.0[i], addend.0[i])))
     }
@@ -138,6 +155,16 @@ impl<T: Element + Bits> Arithmetic for Lanes<T> {
     #[inline(always)]
     unsafe fn shift_into_exponent(self) -> Self {
         Self(self.0.map(Bits::shift_into_exponent))
+    }
+
+    #[inline(always)]
+    unsafe fn shift_into_sign(self) -> Self {
+        Self(self.0.map(Bits::shift_into_sign))
+    }
+
+    #[inline(always)]
+    unsafe fn any_less(self, other: Self) -> bool {
+        (0..LANES).any(|i| self.0[i] < other.0[i])
     }
 }
 

@@ -44,6 +44,9 @@ impl<T> Rows<*const T> {
 }
 
 impl<T> Rows<*mut T> {
+    /// No rows at all.
+    pub(super) const NOWHERE: Self = Self { start: std::ptr::null_mut(), stride: 0 };
+
     /// The same rows, to be read.
     pub(super) fn as_const(self) -> Rows<*const T> {
         Rows { start: self.start.cast_const(), stride: self.stride }

@@ -15,7 +15,7 @@ use super::portable;
 
 /// A number type that the kernels work in: `f32` or `f64`.
 ///
-/// The operators are those of the language; the constants are what `exp.rs` needs. The trait is sealed: the numeric
+/// The operators are those of the language; the constants are those of the elementary functions. The trait is sealed: the numeric
 /// contract of `kernels/README.md` is proved for these two types only.
 pub trait Element:
     Copy
@@ -33,6 +33,9 @@ pub trait Element:
     + Div<Output = Self>
     + Neg<Output = Self>
     + super::exp::Exponential
+    + super::log1p::Logarithm
+    + super::normal::Normal
+    + super::sin::Circular
     + super::portable::Bits
 {
     /// The number 0.
@@ -56,6 +59,10 @@ pub trait Element:
     /// The magnitude.
     #[must_use]
     fn abs(self) -> Self;
+
+    /// The square root, correctly rounded.
+    #[must_use]
+    fn sqrt(self) -> Self;
 
     /// Neither infinite nor NaN.
     fn is_finite(self) -> bool;
@@ -93,6 +100,11 @@ macro_rules! element {
             #[inline(always)]
             fn abs(self) -> Self {
                 $number::abs(self)
+            }
+
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                $number::sqrt(self)
             }
 
             #[inline(always)]
@@ -158,6 +170,9 @@ pub trait Arithmetic: Copy {
     /// `self / other`, correctly rounded
     unsafe fn div(self, other: Self) -> Self;
 
+    /// The square root, correctly rounded
+    unsafe fn sqrt(self) -> Self;
+
     /// `self * factor + addend`, rounded once
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
 
@@ -178,6 +193,12 @@ pub trait Arithmetic: Copy {
 
     /// The lane's bits shifted left into the exponent field: `2^n` for the biased `n` in the low bits (see `exp.rs`).
     unsafe fn shift_into_exponent(self) -> Self;
+
+    /// The lane's lowest bit as its sign, the other bits clear: −0 for an odd number in the low bits (see `sin.rs`).
+    unsafe fn shift_into_sign(self) -> Self;
+
+    /// Whether in any lane `self < other`.
+    unsafe fn any_less(self, other: Self) -> bool;
 
     /// `load` of a whole register (`n == LANES`) or of its first `n` lanes.
     #[inline(always)]
@@ -250,6 +271,7 @@ impl<V: Arithmetic> Arithmetic for Pair<V> {
         sub(other);
         mul(other);
         div(other);
+        sqrt();
         mul_add(factor, addend);
         neg_mul_add(factor, addend);
         at_most(bound);
@@ -257,6 +279,13 @@ impl<V: Arithmetic> Arithmetic for Pair<V> {
         abs();
         with_sign_of(other);
         shift_into_exponent();
+        shift_into_sign();
+    }
+
+    #[inline(always)]
+    unsafe fn any_less(self, other: Self) -> bool {
+        // SAFETY: the same contract.
+        unsafe { self.0.any_less(other.0) || self.1.any_less(other.1) }
     }
 
     #[inline(always)]
@@ -312,7 +341,7 @@ impl<V: Arithmetic> Arithmetic for Pair<V> {
 /// The methods of `Arithmetic` that are one instruction: an instance of x86-64 names the intrinsics in this order.
 #[cfg(target_arch = "x86_64")]
 macro_rules! one_instruction_each {
-    ($number:ty: $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $div:ident,
+    ($number:ty: $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $sqrt:ident,
      $mul_add:ident, $neg_mul_add:ident, $min:ident) => {
         #[inline(always)]
         unsafe fn splat(x: $number) -> Self {
@@ -333,6 +362,12 @@ macro_rules! one_instruction_each {
         }
 
         one_instruction_each!(binary: add $add, sub $sub, mul $mul, div $div);
+
+        #[inline(always)]
+        unsafe fn sqrt(self) -> Self {
+            // SAFETY: the CPU has the level's instructions (contract of `Arithmetic`).
+            Self(unsafe { $sqrt(self.0) })
+        }
 
         #[inline(always)]
         unsafe fn mul_add(self, factor: Self, addend: Self) -> Self {

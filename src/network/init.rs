@@ -63,10 +63,15 @@ impl Scheme {
     }
 }
 
-/// Draws all parameters of a network anew.
-pub fn initialize<T: Element>(network: &mut Network<T>, scheme: Scheme, seed: u64) {
+/// Draws all parameters of a network anew, with a scheme for each layer.
+///
+/// # Panics
+///
+/// If there are not as many schemes as layers.
+pub fn initialize<T: Element>(network: &mut Network<T>, schemes: &[Scheme], seed: u64) {
+    assert_eq!(schemes.len(), network.layers().len(), "schemes, layers");
     let mut stream = Stream::new(seed, 0);
-    for layer in 0..network.layers().len() {
+    for (layer, scheme) in schemes.iter().enumerate() {
         let (inputs, outputs) = (network.layers()[layer].n_inputs(), network.layers()[layer].n_outputs());
         let (mut weights, biases) = network.parameters_mut(layer);
         for input in 0..inputs {

@@ -6,7 +6,8 @@
 use std::iter::once;
 use std::ops::Range;
 
-use crate::kernels::{Activation, Buffer, Element, LINE, Level, Matrix, MatrixMut, Slope, dense};
+use crate::kernels::update::{self, Parameters, update_workspace};
+use crate::kernels::{Activation, Buffer, Descent, Element, LINE, Level, Matrix, MatrixMut, Slope, dense};
 use crate::parallel::{self, Partition};
 
 /// What the products of some layers need beside their operands.
@@ -35,7 +36,7 @@ impl<T: Element> Layerwise<T> {
     pub fn backward_workspace(level: Level, threads: usize, n_samples: usize, widths: (usize, usize)) -> usize {
         let (n_samples_each, n_inputs_each) = (n_samples.div_ceil(threads), widths.0.div_ceil(threads));
         let input_gradient = dense::input_gradient_workspace::<T>(level, n_samples_each, widths);
-        input_gradient.max(dense::update_workspace::<T>(level, n_samples, (n_inputs_each, widths.1)))
+        input_gradient.max(update_workspace::<T>(level, n_samples, (n_inputs_each, widths.1)))
     }
 
     /// See `dense::forward`.
@@ -96,7 +97,7 @@ impl<T: Element> Layerwise<T> {
         self.shares(deltas.rows(), (out.into_data(), (stride, columns)), (&mut [], (0, 0)), work);
     }
 
-    /// See `dense::update`.
+    /// See `update::update`: one step of plain gradient descent.
     ///
     /// # Panics
     ///
@@ -108,19 +109,22 @@ impl<T: Element> Layerwise<T> {
         deltas: Matrix<'_, T>,                           // (B, O)
         (weights, biases): (MatrixMut<'_, T>, &mut [T]), // (I, O), (O)
     ) {
-        let level = self.level;
+        let (level, descent) = (self.level, Descent::plain(learning_rate));
+        let update = |x: Matrix<'_, T>, parameters: Parameters<'_, T>, workspace: &mut [T]| {
+            update::update(level, &descent, x, deltas, parameters, [None, None], workspace);
+        };
         let workspace = self.workspaces.as_mut_slice();
         if self.threads == 1 {
-            return dense::update(level, learning_rate, x, deltas, (weights, Some(biases)), workspace);
+            return update(x, Parameters { weights, biases: Some(biases) }, workspace);
         }
         assert_eq!((weights.rows(), weights.columns()), (x.columns(), deltas.columns()), "size of the weights");
         let no_weights = MatrixMut::packed(&mut [], 0, deltas.columns());
-        dense::update(level, learning_rate, x.columns_of(0, 0), deltas, (no_weights, Some(biases)), workspace);
+        update(x.columns_of(0, 0), Parameters { weights: no_weights, biases: Some(biases) }, workspace);
         let (columns, stride) = (weights.columns(), weights.stride());
         let work = |rows: Range<usize>, weights: &mut [T], _: &mut [T], workspace: &mut [T]| {
             let weights = MatrixMut::new(weights, rows.len(), columns, stride);
             let x = x.columns_of(rows.start, rows.len());
-            dense::update(level, learning_rate, x, deltas, (weights, None), workspace);
+            update(x, Parameters { weights, biases: None }, workspace);
         };
         self.shares(x.columns(), (weights.into_data(), (stride, columns)), (&mut [], (0, 0)), work);
     }

@@ -117,6 +117,47 @@ impl<T: Element> Network<T> {
         }
     }
 
+    /// Copies numbers that are laid out as the parameters without their padding: layer by layer the weights, row by row, then
+    /// the biases.
+    ///
+    /// # Panics
+    ///
+    /// If a length is not that of the network.
+    pub fn pack(&self, buffer: &[T], out: &mut [T]) {
+        assert_eq!((buffer.len(), out.len()), (self.parameters.as_slice().len(), self.n_parameters()), "lengths");
+        let mut rest = out;
+        for row in self.rows() {
+            let (out, after) = rest.split_at_mut(row.len());
+            out.copy_from_slice(&buffer[row]);
+            rest = after;
+        }
+    }
+
+    /// The reverse.
+    ///
+    /// # Panics
+    ///
+    /// If a length is not that of the network.
+    pub fn unpack(&self, numbers: &[T], buffer: &mut [T]) {
+        assert_eq!((buffer.len(), numbers.len()), (self.parameters.as_slice().len(), self.n_parameters()), "lengths");
+        let mut rest = numbers;
+        for row in self.rows() {
+            let (numbers, after) = rest.split_at(row.len());
+            buffer[row].copy_from_slice(numbers);
+            rest = after;
+        }
+    }
+
+    /// Where the rows of all layers lie in a buffer, without their padding.
+    fn rows(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
+        self.layers.iter().flat_map(|layer| {
+            (0..=layer.n_inputs()).map(|row| {
+                let start = layer.rows(row..row).start;
+                start..start + layer.n_outputs()
+            })
+        })
+    }
+
     /// All parameters with their padding, as the layers' passes take them.
     #[must_use]
     pub fn buffer(&self) -> &Buffer<T> {

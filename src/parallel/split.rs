@@ -120,18 +120,31 @@ impl<T> Parts<'_, T> {
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), end.saturating_sub(start)) }
     }
 
-    /// Some parts to be read and another one to be written.
+    /// Some parts to be read and others to be written.
     ///
     /// # Panics
     ///
-    /// If there is no such part, or one is to be read and written.
-    pub fn get_beside<const N: usize>(&mut self, read: [usize; N], write: usize) -> ([&[T]; N], &mut [T]) {
-        assert!(!read.contains(&write), "the same part to be read and written");
-        let read = read.map(|part| {
+    /// If there is no such part, or one is to be written and named again.
+    pub fn get_beside<const N: usize, const M: usize>(
+        &mut self,
+        read: [usize; N],
+        write: [usize; M],
+    ) -> ([&[T]; N], [&mut [T]; M]) {
+        for (i, part) in write.iter().enumerate() {
+            assert!(!read.contains(part) && !write[..i].contains(part), "a part is to be written and named again");
+        }
+        let start = |part: usize| {
             let Range { start, end } = self.ranges[part].clone();
-            // SAFETY: as for `get`; the part to be written does not overlap them.
-            unsafe { std::slice::from_raw_parts(self.start.add(start), end.saturating_sub(start)) }
-        });
-        (read, self.get_mut(write))
+            // SAFETY: `Partition::split` has checked that the slice holds all parts.
+            (unsafe { self.start.add(start) }, end.saturating_sub(start))
+        };
+        let (read, write) = (read.map(start), write.map(start));
+        // SAFETY: as for `get`; the parts to be written do not overlap any other, and `self` is borrowed mutably.
+        unsafe {
+            (
+                read.map(|(start, length)| std::slice::from_raw_parts(start, length)),
+                write.map(|(start, length)| std::slice::from_raw_parts_mut(start, length)),
+            )
+        }
     }
 }

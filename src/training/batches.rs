@@ -10,11 +10,84 @@ use crate::error::{Error, zeros};
 use crate::kernels::{Element, Matrix};
 use crate::network::init::Stream;
 
-/// The data, cut into batches.
+/// Samples with their targets, and what each of them weighs.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a, T> {
+    /// The samples (B, I).
+    pub x: Matrix<'a, T>,
+    /// The targets (B, O).
+    pub y: Matrix<'a, T>,
+    /// The factors of the samples' errors (B); none for ones.
+    pub weights: Option<&'a [T]>,
+}
+
+impl<T: Copy> Batch<'_, T> {
+    /// Some consecutive samples.
+    ///
+    /// # Panics
+    ///
+    /// If they are not all there.
+    #[must_use]
+    pub fn window(&self, start: usize, n_samples: usize) -> Self {
+        Self {
+            x: self.x.window(start, n_samples),
+            y: self.y.window(start, n_samples),
+            weights: self.weights.map(|weights| &weights[start..start + n_samples]),
+        }
+    }
+}
+
+/// Numbers of their own, in rows.
 #[derive(Debug)]
-pub struct Batches<'a, T> {
-    x: Matrix<'a, T>, // (n_samples, I)
-    y: Matrix<'a, T>, // (n_samples, O)
+struct Rows<T> {
+    numbers: Vec<T>,
+    count: usize,
+    n_columns: usize,
+    stride: usize,
+}
+
+impl<T: Element> Rows<T> {
+    /// A copy; a row that is repeated is copied once.
+    fn of(matrix: Matrix<'_, T>) -> Result<Self, Error> {
+        let (count, n_columns) = (matrix.rows(), matrix.columns());
+        let stride = if matrix.stride() == 0 { 0 } else { n_columns };
+        let mut numbers = zeros(if stride == 0 { n_columns } else { count * n_columns })?;
+        for (i, row) in numbers.chunks_exact_mut(n_columns).enumerate() {
+            row.copy_from_slice(matrix.row(i));
+        }
+        Ok(Self { numbers, count, n_columns, stride })
+    }
+
+    /// Place for so many rows.
+    fn empty(count: usize, n_columns: usize) -> Result<Self, Error> {
+        Ok(Self { numbers: zeros(count * n_columns)?, count, n_columns, stride: n_columns })
+    }
+
+    fn matrix(&self) -> Matrix<'_, T> {
+        Matrix::new(&self.numbers, self.count, self.n_columns, self.stride)
+    }
+
+    /// Copies the rows of `from` that `order` names.
+    fn gather(&mut self, from: &Self, order: &[usize]) {
+        let from = from.matrix();
+        for (&row, out) in order.iter().zip(self.numbers.chunks_exact_mut(self.n_columns)) {
+            out.copy_from_slice(from.row(row));
+        }
+    }
+}
+
+/// The samples, their targets, and their weights in one column.
+type Columns<T> = (Rows<T>, Rows<T>, Option<Rows<T>>);
+
+fn batch<T: Element>((x, y, weights): &Columns<T>) -> Batch<'_, T> {
+    Batch { x: x.matrix(), y: y.matrix(), weights: weights.as_ref().map(|weights| &weights.numbers[..]) }
+}
+
+/// The data, copied and cut into batches.
+#[derive(Debug)]
+pub struct Batches<T> {
+    data: Columns<T>,
+    n_samples: usize,
     batch_size: usize,
     shuffled: Option<Shuffled<T>>,
 }
@@ -24,11 +97,10 @@ struct Shuffled<T> {
     seed: u64,
     epoch: Option<usize>,
     order: Vec<usize>,
-    x: Vec<T>,
-    y: Vec<T>,
+    batch: Columns<T>,
 }
 
-impl<'a, T: Element> Batches<'a, T> {
+impl<T: Element> Batches<T> {
     /// Batches of `batch_size` samples, the last one of an epoch perhaps smaller; shuffled where there is a seed.
     ///
     /// # Errors
@@ -37,27 +109,40 @@ impl<'a, T: Element> Batches<'a, T> {
     ///
     /// # Panics
     ///
-    /// If `x` and `y` differ in their rows, or the batch size is not from 1 to that number.
-    pub fn new(x: Matrix<'a, T>, y: Matrix<'a, T>, batch_size: usize, seed: Option<u64>) -> Result<Self, Error> {
-        assert_eq!(x.rows(), y.rows(), "rows of x, of y");
-        assert!(0 < batch_size && batch_size <= x.rows(), "batch_size {batch_size} of {}", x.rows());
+    /// If `x`, `y` and `weights` differ in their rows, or the batch size is not from 1 to that number.
+    pub fn new(data: Batch<'_, T>, batch_size: usize, seed: Option<u64>) -> Result<Self, Error> {
+        let Batch { x, y, weights } = data;
+        let n_samples = x.rows();
+        assert_eq!(n_samples, y.rows(), "rows of x, of y");
+        assert!(weights.is_none_or(|weights| weights.len() == n_samples), "rows of x, weights");
+        assert!(0 < batch_size && batch_size <= n_samples, "batch_size {batch_size} of {n_samples}");
+        let column = weights.map(|weights| Rows::of(Matrix::packed(weights, n_samples, 1))).transpose()?;
         let shuffled = match seed {
             None => None,
             Some(seed) => Some(Shuffled {
                 seed,
                 epoch: None,
-                order: zeros(x.rows())?,
-                x: zeros(batch_size * x.columns())?,
-                y: zeros(batch_size * y.columns())?,
+                order: zeros(n_samples)?,
+                batch: (
+                    Rows::empty(batch_size, x.columns())?,
+                    Rows::empty(batch_size, y.columns())?,
+                    weights.map(|_| Rows::empty(batch_size, 1)).transpose()?,
+                ),
             }),
         };
-        Ok(Self { x, y, batch_size, shuffled })
+        Ok(Self { data: (Rows::of(x)?, Rows::of(y)?, column), n_samples, batch_size, shuffled })
+    }
+
+    /// All samples.
+    #[must_use]
+    pub fn n_samples(&self) -> usize {
+        self.n_samples
     }
 
     /// Batches in an epoch.
     #[must_use]
     pub fn per_epoch(&self) -> usize {
-        self.x.rows().div_ceil(self.batch_size)
+        self.n_samples.div_ceil(self.batch_size)
     }
 
     /// Samples in a whole batch.
@@ -66,30 +151,31 @@ impl<'a, T: Element> Batches<'a, T> {
         self.batch_size
     }
 
-    /// The samples and targets of one batch of an epoch.
-    pub fn get(&mut self, epoch: usize, batch: usize) -> (Matrix<'_, T>, Matrix<'_, T>) {
-        let start = batch * self.batch_size;
-        let rows = start..self.x.rows().min(start + self.batch_size);
+    /// One batch of an epoch.
+    pub fn get(&mut self, epoch: usize, number: usize) -> Batch<'_, T> {
+        let start = number * self.batch_size;
+        let rows = start..self.n_samples.min(start + self.batch_size);
         match &mut self.shuffled {
-            None => (self.x.window(start, rows.len()), self.y.window(start, rows.len())),
+            None => batch(&self.data).window(start, rows.len()),
             Some(shuffled) => {
-                shuffled.gather(epoch, rows.clone(), self.x, self.y);
-                (
-                    Matrix::packed(&shuffled.x, rows.len(), self.x.columns()),
-                    Matrix::packed(&shuffled.y, rows.len(), self.y.columns()),
-                )
+                shuffled.gather(epoch, rows.clone(), &self.data);
+                batch(&shuffled.batch).window(0, rows.len())
             }
         }
     }
 }
 
 impl<T: Element> Shuffled<T> {
-    fn gather(&mut self, epoch: usize, rows: Range<usize>, x: Matrix<'_, T>, y: Matrix<'_, T>) {
+    fn gather(&mut self, epoch: usize, rows: Range<usize>, (x, y, weights): &Columns<T>) {
         if self.epoch != Some(epoch) {
             self.draw_order(epoch);
         }
-        gather(x, &self.order[rows.clone()], &mut self.x);
-        gather(y, &self.order[rows], &mut self.y);
+        let order = &self.order[rows];
+        self.batch.0.gather(x, order);
+        self.batch.1.gather(y, order);
+        if let (Some(out), Some(weights)) = (&mut self.batch.2, weights) {
+            out.gather(weights, order);
+        }
     }
 
     fn draw_order(&mut self, epoch: usize) {
@@ -101,12 +187,5 @@ impl<T: Element> Shuffled<T> {
             self.order.swap(last, stream.below(last + 1));
         }
         self.epoch = Some(epoch);
-    }
-}
-
-/// Copies the rows named by `order` one after the other.
-fn gather<T: Copy>(matrix: Matrix<'_, T>, order: &[usize], out: &mut [T]) {
-    for (&row, out) in order.iter().zip(out.chunks_exact_mut(matrix.columns())) {
-        out.copy_from_slice(matrix.row(row));
     }
 }

@@ -1,13 +1,21 @@
-//! The loop: a plan made once, the batches of an epoch, and the trainer that runs them. No I/O, no Python.
+//! The loop: optimiser and schedule, a plan made once, the batches of an epoch, and the trainer that runs them. No I/O, no
+//! Python.
 
 mod batches;
+mod dropout;
+mod optimizer;
 mod passes;
 mod plan;
 mod rounds;
+mod schedule;
+mod stored;
 mod trainer;
 
-pub use batches::Batches;
+pub use batches::{Batch, Batches};
+pub use dropout::Dropout;
+pub use optimizer::{Optimizer, Options, Rate};
 pub use plan::{Gradient, Plan, Settings};
+pub use schedule::{Schedule, Shape};
 #[cfg(feature = "python")] // the bindings decide by it whether to release the GIL
 pub(crate) use trainer::work_per_step;
-pub use trainer::{Observer, train};
+pub use trainer::{Epoch, Observer, Trainer};

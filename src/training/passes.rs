@@ -2,11 +2,42 @@
 
 use std::ops::Range;
 
+use super::batches::Batch;
+use super::dropout::Dropout;
+use super::plan::Settings;
 use crate::error::Error;
 use crate::kernels::online::{Place, Places};
-use crate::kernels::{Element, Level, Matrix, MatrixMut, Slope, dense, loss};
+use crate::kernels::update::{self, Parameters};
+use crate::kernels::{Activation, Descent, Element, Level, Loss, Matrix, MatrixMut, Slope, dense, loss};
 use crate::network::{Dense, Network, stride_of};
 use crate::parallel::Parts;
+
+/// What a forward pass is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// The predictions.
+    Predictions,
+    /// The loss.
+    Loss,
+    /// A way back that begins with a gradient at the predictions.
+    WayBack,
+    /// The loss and the way back from it.
+    Gradients,
+    /// The same in a step of that number, in which outputs are left out.
+    Step(u64),
+}
+
+impl Aim {
+    /// The output layer's activation is left to the loss where both are one.
+    fn has_loss(self) -> bool {
+        !matches!(self, Self::Predictions | Self::WayBack)
+    }
+
+    /// Derivatives are kept.
+    pub(super) fn goes_back(self) -> bool {
+        !matches!(self, Self::Predictions | Self::Loss)
+    }
+}
 
 /// What the jobs know of the network.
 #[derive(Debug)]
@@ -17,6 +48,12 @@ pub(super) struct Passes {
     pub(super) strides: Vec<usize>,
     /// Where each layer's activations begin in `numbers`; one more entry closes the last.
     pub(super) starts: Vec<usize>,
+    /// Where each layer's derivatives begin after all activations and deltas; a layer whose derivatives come from its
+    /// activations has none. One more entry closes the last.
+    pub(super) derivatives: Vec<usize>,
+    pub(super) loss: Loss,
+    dropout: Dropout,
+    n_samples: usize,
 }
 
 /// Weights of a layer up to which single samples go through the network in one kernel. Beyond it the products are worth
@@ -24,15 +61,19 @@ pub(super) struct Passes {
 const SMALL_LAYER: usize = 2048;
 
 impl Passes {
-    pub(super) fn of<T: Element>(network: &Network<T>, n_samples: usize) -> Result<Self, Error> {
+    pub(super) fn of<T: Element>(network: &Network<T>, n_samples: usize, settings: &Settings) -> Result<Self, Error> {
         let layers = network.layers().to_vec();
         let strides: Vec<_> = layers.iter().map(|layer| stride_of::<T>(layer.width(), n_samples)).collect();
-        let mut starts = vec![0_usize];
-        for (stride, start) in strides.iter().zip(0..) {
-            let size = stride.checked_mul(n_samples).and_then(|size| size.checked_add(starts[start]));
-            starts.push(size.ok_or(Error::OutOfMemory { numbers: usize::MAX })?);
+        let (mut starts, mut derivatives) = (vec![0_usize], vec![0_usize]);
+        for (i, (layer, stride)) in layers.iter().zip(&strides).enumerate() {
+            let keeps = layer.activation().keeps_derivative() || settings.dropout.rate(i) > 0.0;
+            let end = |start: usize| stride.checked_mul(n_samples).and_then(|size| size.checked_add(start));
+            let too_large = Error::OutOfMemory { numbers: usize::MAX };
+            starts.push(end(starts[i]).ok_or_else(|| too_large.clone())?);
+            derivatives.push(if keeps { end(derivatives[i]).ok_or(too_large)? } else { derivatives[i] });
         }
-        Ok(Self { level: network.level(), layers, strides, starts })
+        let (loss, dropout) = (settings.loss, settings.dropout.clone());
+        Ok(Self { level: network.level(), layers, strides, starts, derivatives, loss, dropout, n_samples })
     }
 
     /// Numbers of all activations, and of all deltas.
@@ -40,12 +81,48 @@ impl Passes {
         self.starts[self.layers.len()]
     }
 
-    /// The layers for single samples, if they are small.
-    pub(super) fn places<T: Element>(&self, n_samples: usize) -> Option<Places> {
-        let small = |layer: &Dense| {
-            layer.n_inputs().saturating_mul(layer.n_outputs()) <= SMALL_LAYER && layer.stride() == layer.width()
+    /// Numbers of all activations, deltas and derivatives.
+    pub(super) fn all(&self) -> Option<usize> {
+        self.length().checked_mul(2)?.checked_add(self.derivatives[self.layers.len()])
+    }
+
+    /// Where some samples' numbers lie: each layer's activations, each layer's deltas, each layer's derivatives.
+    pub(super) fn parts(&self, rows: &Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        let n = self.layers.len();
+        (0..3 * n).map(move |part| {
+            let (kind, layer) = (part / n, part % n);
+            let start = match kind {
+                0 => self.starts[layer],
+                1 => self.length() + self.starts[layer],
+                _ => 2 * self.length() + self.derivatives[layer],
+            };
+            let stride = if kind < 2 || self.keeps_derivatives(layer) { self.strides[layer] } else { 0 };
+            start + rows.start * stride..start + rows.end * stride
+        })
+    }
+
+    fn deltas(&self, layer: usize) -> usize {
+        self.layers.len() + layer
+    }
+
+    fn derivatives(&self, layer: usize) -> usize {
+        2 * self.layers.len() + layer
+    }
+
+    fn keeps_derivatives(&self, layer: usize) -> bool {
+        self.derivatives[layer] < self.derivatives[layer + 1]
+    }
+
+    /// The layers for single samples, if they are small and do nothing special.
+    pub(super) fn places<T: Element>(&self) -> Option<Places> {
+        let small = |(i, layer): (usize, &Dense)| {
+            layer.n_inputs().saturating_mul(layer.n_outputs()) <= SMALL_LAYER
+                && layer.stride() == layer.width()
+                && Places::knows(layer.activation())
+                && !self.keeps_derivatives(i)
         };
-        (n_samples == 1 && self.layers.iter().all(small)).then(|| {
+        let one = self.n_samples == 1 && self.loss == Loss::HalfSquaredError;
+        (one && self.layers.iter().enumerate().all(small)).then(|| {
             let places = self.layers.iter().zip(&self.starts).map(|(layer, &row)| Place {
                 n_inputs: layer.n_inputs(),
                 n_outputs: layer.n_outputs(),
@@ -68,42 +145,98 @@ impl Passes {
         MatrixMut::new(rows, n_samples, self.layers[layer].n_outputs(), self.strides[layer])
     }
 
-    /// Fills the activations of some samples; their parts of the numbers are the layers' activations, then their deltas.
+    /// Fills the activations of some samples, from the `first` of the batch on, and what their aim wants of the derivatives.
     pub(super) fn forward_pass<T: Element>(
         &self,
+        aim: Aim,
         parameters: &[T],
-        x: Matrix<'_, T>, // (B, I)
+        (x, first): (Matrix<'_, T>, usize), // (B, I)
         numbers: &mut Parts<'_, T>,
         workspace: &mut [T],
     ) {
+        let last = self.layers.len() - 1;
+        let fused = self.loss.fused_with().filter(|_| aim.has_loss());
         for (i, layer) in self.layers.iter().enumerate() {
-            let (input, out) = match i.checked_sub(1) {
-                None => (x, numbers.get_mut(0)),
+            let keeps = aim.goes_back() && self.keeps_derivatives(i);
+            let write = [i, self.derivatives(i)];
+            let (input, [out, derivatives]) = match i.checked_sub(1) {
+                None => (x, numbers.get_beside([], write).1),
                 Some(before) => {
-                    let ([rows], out) = numbers.get_beside([before], i);
-                    (self.outputs(before, rows, x.rows()), out)
+                    let ([rows], write) = numbers.get_beside([before], write);
+                    (self.outputs(before, rows, x.rows()), write)
                 }
             };
-            let out = MatrixMut::new(out, x.rows(), layer.width(), self.strides[i]);
+            let padded = |rows| MatrixMut::new(rows, x.rows(), layer.width(), self.strides[i]);
+            let (out, derivatives) = (padded(out), keeps.then(|| padded(derivatives)));
+            let is_fused = i == last && fused == Some(layer.activation());
+            let activation = if is_fused { Activation::Identity } else { layer.activation() };
             let parameters = layer.padded_parameters(parameters);
-            dense::forward(self.level, layer.activation(), input, parameters, out, None, workspace);
+            dense::forward(self.level, activation, input, parameters, out, derivatives, workspace);
+            if layer.activation() == Activation::Softmax && !is_fused {
+                loss::softmax(self.level, self.outputs_mut(i, numbers.get_mut(i), x.rows()));
+            }
+            if let Aim::Step(step) = aim
+                && self.dropout.rate(i) > 0.0
+            {
+                let ([], [out, derivatives]) = numbers.get_beside([], [i, self.derivatives(i)]);
+                let out = self.outputs_mut(i, out, x.rows());
+                self.dropout.apply(i, (step, first), out, self.outputs_mut(i, derivatives, x.rows()));
+            }
         }
     }
 
-    /// The samples' errors, and the deltas of the output layer.
+    /// Where a layer's derivatives are to be had.
+    fn slope<'a, T: Copy>(
+        &self,
+        layer: usize,
+        (activations, derivatives): (&'a [T], &'a [T]),
+        n: usize,
+    ) -> Slope<'a, T> {
+        if self.keeps_derivatives(layer) {
+            Slope::Stored(self.outputs(layer, derivatives, n))
+        } else {
+            Slope::Of(self.layers[layer].activation(), self.outputs(layer, activations, n))
+        }
+    }
+
+    /// The samples' errors, and where the way back follows the deltas of the output layer; the batch has `n_samples`.
     pub(super) fn errors<T: Element>(
         &self,
-        targets: Matrix<'_, T>, // (B, O)
+        (aim, n_samples): (Aim, usize),
+        batch: Batch<'_, T>,
         numbers: &mut Parts<'_, T>,
         errors: &mut [f64], // (B)
     ) {
-        let last = self.layers.len() - 1;
-        let ([rows], out) = numbers.get_beside([last], 2 * last + 1);
-        let predictions = self.outputs(last, rows, targets.rows());
-        loss::squared_errors(self.level, predictions, targets, errors);
-        let slope = Slope::Of(self.layers[last].activation(), predictions);
-        let out = self.outputs_mut(last, out, targets.rows());
-        loss::output_deltas(self.level, predictions, targets, slope, out);
+        let (level, loss, last, n) = (self.level, self.loss, self.layers.len() - 1, batch.x.rows());
+        if loss.fused_with().is_some() {
+            let outputs = self.outputs_mut(last, numbers.get_mut(last), n);
+            loss::cross_entropy(level, loss, outputs, batch.y, batch.weights, errors);
+        } else {
+            let predictions = self.outputs(last, numbers.get(last), n);
+            loss::errors(level, loss, predictions, batch.y, batch.weights, errors);
+        }
+        if !aim.goes_back() {
+            return;
+        }
+        let ([rows, derivatives], [out]) = numbers.get_beside([last, self.derivatives(last)], [self.deltas(last)]);
+        let predictions = self.outputs(last, rows, n);
+        let slope = self.slope(last, (rows, derivatives), n);
+        let out = self.outputs_mut(last, out, n);
+        loss::output_deltas(level, loss, predictions, batch.y, batch.weights, n_samples, slope, out);
+    }
+
+    /// The deltas of the output layer from the gradient (B, O) of some loss at the predictions.
+    pub(super) fn output_deltas<T: Element>(&self, gradient: Matrix<'_, T>, numbers: &mut Parts<'_, T>) {
+        let (last, n) = (self.layers.len() - 1, gradient.rows());
+        let ([rows, derivatives], [out]) = numbers.get_beside([last, self.derivatives(last)], [self.deltas(last)]);
+        let (predictions, mut out) = (self.outputs(last, rows, n), self.outputs_mut(last, out, n));
+        for row in 0..n {
+            out.row_mut(row).copy_from_slice(gradient.row(row));
+        }
+        if self.layers[last].activation() == Activation::Softmax {
+            return loss::softmax_deltas(self.level, predictions, out);
+        }
+        loss::deltas_of_gradient(self.level, self.slope(last, (rows, derivatives), n), out);
     }
 
     /// From the samples' deltas of `layer` to those of the layer before.
@@ -115,25 +248,41 @@ impl Passes {
         numbers: &mut Parts<'_, T>,
         workspace: &mut [T],
     ) {
-        let (deltas, before) = (self.layers.len() + layer, layer - 1);
-        let ([deltas, activations], out) = numbers.get_beside([deltas, before], deltas - 1);
-        let slope = Slope::Of(self.layers[before].activation(), self.outputs(before, activations, n_samples));
+        let before = layer - 1;
+        let read = [self.deltas(layer), before, self.derivatives(before)];
+        let ([deltas, activations, derivatives], [out]) = numbers.get_beside(read, [self.deltas(before)]);
+        let slope = self.slope(before, (activations, derivatives), n_samples);
         let deltas = self.outputs(layer, deltas, n_samples);
         let (weights, _) = self.layers[layer].parameters(parameters);
         let out = self.outputs_mut(before, out, n_samples);
         dense::input_gradient(self.level, deltas, weights, slope, out, workspace);
     }
 
-    /// The step of some rows of a layer's `parameters`; the last row is the biases.
-    pub(super) fn update<T: Element>(
+    /// The gradient at the samples themselves, from the deltas of the first layer.
+    pub(super) fn sample_gradient<T: Element>(
         &self,
-        (i, rows): (usize, Range<usize>),
-        learning_rate: T,
-        x: Matrix<'_, T>, // (B, I)
+        parameters: &[T],
+        (x, first): (Matrix<'_, T>, usize), // (B, I)
         numbers: &[T],
-        parameters: &mut [T],
+        out: MatrixMut<'_, T>, // (B, I)
         workspace: &mut [T],
     ) {
+        let deltas = &numbers[self.length() + first * self.strides[0]..];
+        let (weights, _) = self.layers[0].parameters(parameters);
+        let slope = Slope::Of(Activation::Identity, x);
+        dense::input_gradient(self.level, self.outputs(0, deltas, x.rows()), weights, slope, out, workspace);
+    }
+
+    /// The input and the deltas of some rows of a layer's weights.
+    fn factors<'a, T>(
+        &self,
+        (i, rows): (usize, &Range<usize>),
+        x: Matrix<'a, T>,
+        numbers: &'a [T],
+    ) -> [Matrix<'a, T>; 2]
+    where
+        T: Copy,
+    {
         let layer = &self.layers[i];
         let input = match i.checked_sub(1) {
             None => x,
@@ -141,11 +290,47 @@ impl Passes {
         };
         let deltas = &numbers[self.length() + self.starts[i]..];
         let deltas = Matrix::new(deltas, x.rows(), layer.width(), self.strides[i]);
-        let weights = rows.start..rows.end.min(layer.n_inputs());
-        let (of_weights, of_biases) = parameters.split_at_mut(weights.len() * layer.stride());
-        let of_weights = MatrixMut::new(of_weights, weights.len(), layer.width(), layer.stride());
-        let of_biases = (rows.end > layer.n_inputs()).then(|| &mut of_biases[..layer.width()]);
-        let input = input.columns_of(weights.start, weights.len());
-        dense::update(self.level, learning_rate, input, deltas, (of_weights, of_biases), workspace);
+        let end = rows.end.min(layer.n_inputs());
+        [input.columns_of(rows.start, end - rows.start), deltas]
+    }
+
+    /// Some rows of a layer's parameters, or of what belongs to them; the row after the weights is the biases.
+    fn rows_of<'a, T>(&self, (i, rows): (usize, &Range<usize>), numbers: &'a mut [T]) -> Parameters<'a, T> {
+        let layer = &self.layers[i];
+        let n = rows.end.min(layer.n_inputs()) - rows.start;
+        let (weights, biases) = numbers.split_at_mut(n * layer.stride());
+        Parameters {
+            weights: MatrixMut::new(weights, n, layer.width(), layer.stride()),
+            biases: (rows.end > layer.n_inputs()).then(|| &mut biases[..layer.width()]),
+        }
+    }
+
+    /// The step of some rows of a layer's `parameters`, with the optimiser's states of them.
+    pub(super) fn update<T: Element>(
+        &self,
+        (layer, rows): (usize, &Range<usize>),
+        descent: &Descent<T>,
+        (x, numbers): (Matrix<'_, T>, &[T]), // (B, I)
+        parameters: &mut [T],
+        states: [Option<&mut [T]>; 2],
+        workspace: &mut [T],
+    ) {
+        let [input, deltas] = self.factors((layer, rows), x, numbers);
+        let of = |numbers| self.rows_of((layer, rows), numbers);
+        let states = states.map(|state| state.map(of));
+        update::update(self.level, descent, input, deltas, of(parameters), states, workspace);
+    }
+
+    /// The gradients of some rows of a layer's parameters.
+    pub(super) fn parameter_gradient<T: Element>(
+        &self,
+        (layer, rows): (usize, &Range<usize>),
+        (x, numbers): (Matrix<'_, T>, &[T]), // (B, I)
+        out: &mut [T],
+        workspace: &mut [T],
+    ) {
+        let [input, deltas] = self.factors((layer, rows), x, numbers);
+        let out = self.rows_of((layer, rows), out);
+        update::parameter_gradient(self.level, input, deltas, out, workspace);
     }
 }

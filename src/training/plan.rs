@@ -4,17 +4,22 @@
 //! errors, and with the exact gradient back to the deltas of every layer, since samples need nothing of each other while the
 //! parameters stand still. In `update` each job takes some rows of parameters and sums their gradients over all samples. The
 //! notebook's gradient needs the new weights on the way back: there a layer's update and its input gradient are rounds of
-//! their own. A step allocates nothing, and its results are those of the notebook's functions, bit for bit.
+//! their own. Only where the norm of all gradients is bounded are they stored first. A step allocates nothing, and its results
+//! are those of the notebook's functions, bit for bit.
 
 use std::ops::Range;
 
-use super::passes::Passes;
+use super::batches::Batch;
+use super::dropout::Dropout;
+use super::optimizer::{Optimizer, Rate};
+use super::passes::{Aim, Passes};
 use super::rounds::{Rounds, Update};
+use super::stored::Stored;
 use crate::error::{Error, zeros};
 use crate::kernels::online::Places;
-use crate::kernels::{Buffer, Element, Matrix, loss};
+use crate::kernels::{Buffer, Descent, Element, Loss, Matrix, MatrixMut};
 use crate::network::Network;
-use crate::parallel::{self, Threads};
+use crate::parallel::{self, Parts, Threads};
 
 /// Through which weights the error goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,13 +35,33 @@ impl Gradient {
     pub const ALL: &'static [(&'static str, Self)] = &[("notebook", Self::Notebook), ("exact", Self::Exact)];
 }
 
-/// How steps are to be taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What steps are made of.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Through which weights the error goes back.
     pub gradient: Gradient,
     /// How many threads take part.
     pub threads: Threads,
+    /// What is minimised.
+    pub loss: Loss,
+    /// What is left out.
+    pub dropout: Dropout,
+    /// There is room for gradients: the optimiser bounds their norm.
+    pub stores_gradients: bool,
+}
+
+impl Settings {
+    /// The exact gradient of half the sum of squared errors.
+    #[must_use]
+    pub fn exact(threads: Threads) -> Self {
+        Self {
+            gradient: Gradient::Exact,
+            threads,
+            loss: Loss::HalfSquaredError,
+            dropout: Dropout::default(),
+            stores_gradients: false,
+        }
+    }
 }
 
 /// Steps of up to a given number of samples through networks of one shape.
@@ -44,18 +69,36 @@ pub struct Settings {
 pub struct Plan<T> {
     settings: Settings,
     n_samples: usize,
-    /// Samples in the batch of the last pass.
-    rows: usize,
+    passed: Passed,
     passes: Passes,
-    /// The activations of each layer (B, stride), then the deltas of each.
+    /// The activations of each layer (B, stride), then the deltas of each, then the derivatives of those that keep them.
     numbers: Buffer<T>,
-    /// The squared error of each sample.
+    /// The error of each sample.
     errors: Vec<f64>,
+    stored: Option<Stored<T>>,
     /// For each thread.
     workspaces: Buffer<T>,
     rounds: Rounds,
     /// For single samples and small layers: all of a pass in one kernel.
     online: Option<Places>,
+}
+
+/// What the last pass was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Passed {
+    aim: Aim,
+    n_samples: usize,
+    /// It was one kernel, which has left activations only.
+    online: bool,
+}
+
+/// Where the way back begins.
+#[derive(Clone, Copy)]
+enum Start<'a, T> {
+    /// With the loss of a batch.
+    Loss(Batch<'a, T>),
+    /// With a gradient at the predictions (B, O).
+    Gradient(Matrix<'a, T>),
 }
 
 impl<T: Element> Plan<T> {
@@ -65,20 +108,20 @@ impl<T: Element> Plan<T> {
     ///
     /// `Error::OutOfMemory`
     pub fn new(network: &Network<T>, n_samples: usize, settings: Settings) -> Result<Self, Error> {
-        let passes = Passes::of(network, n_samples)?;
+        let passes = Passes::of(network, n_samples, &settings)?;
         let too_large = Error::OutOfMemory { numbers: usize::MAX };
-        let numbers = Buffer::new(passes.length().checked_mul(2).ok_or(too_large)?)?;
-        let online = passes.places::<T>(n_samples);
-        let rounds = Rounds::of::<T>(&passes, n_samples, settings, online.is_some());
-        let workspaces = Buffer::new(rounds.of_workspaces.end())?;
+        let online = passes.places::<T>();
+        let rounds = Rounds::of::<T>(&passes, n_samples, &settings, online.is_some());
+        let stored = settings.stores_gradients.then(|| Stored::of(network)).transpose()?;
         Ok(Self {
-            settings,
             n_samples,
-            rows: 0,
-            passes,
-            numbers,
+            passed: Passed { aim: Aim::Predictions, n_samples: 0, online: false },
+            numbers: Buffer::new(passes.all().ok_or(too_large)?)?,
             errors: zeros(n_samples)?,
-            workspaces,
+            stored,
+            workspaces: Buffer::new(rounds.of_workspaces.end())?,
+            settings,
+            passes,
             rounds,
             online,
         })
@@ -90,32 +133,83 @@ impl<T: Element> Plan<T> {
         self.n_samples
     }
 
-    /// How its steps are taken.
+    /// What its steps are made of.
     #[must_use]
-    pub fn settings(&self) -> Settings {
-        self.settings
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
-    /// Runs a batch through the network, which `predictions` then speaks of. With targets it also returns the loss, and
-    /// `update` may follow.
+    /// Runs samples through the network, which `activations` then speaks of.
     ///
     /// # Panics
     ///
-    /// If the batch is empty or larger than the plan, or does not fit the network.
-    pub fn pass(
-        &mut self,
-        network: &Network<T>,
-        x: Matrix<'_, T>,               // (B, I)
-        targets: Option<Matrix<'_, T>>, // (B, O)
-    ) -> f64 {
+    /// If there are none or more than the plan is for, or they do not fit the network.
+    pub fn predict(&mut self, network: &Network<T>, x: Matrix<'_, T>) {
+        self.run(network, x, Aim::Predictions, None);
+    }
+
+    /// The same, and `backward` may follow.
+    ///
+    /// # Panics
+    ///
+    /// As for `predict`.
+    pub fn forward(&mut self, network: &Network<T>, x: Matrix<'_, T>) {
+        self.run(network, x, Aim::WayBack, None);
+    }
+
+    /// The errors of the samples of a batch, of which `Loss::of_batch` makes its loss.
+    ///
+    /// # Panics
+    ///
+    /// As for `predict`, or if `out` is not of the batch's length.
+    pub fn errors(&mut self, network: &Network<T>, batch: Batch<'_, T>, out: &mut [f64]) {
+        self.run(network, batch.x, Aim::Loss, Some(batch));
+        out.copy_from_slice(&self.errors[..batch.x.rows()]);
+    }
+
+    /// The loss of a batch, and what is needed for its gradients: `update` or `gradients` may follow. In the step of a
+    /// training, which has a number, outputs are left out.
+    ///
+    /// # Panics
+    ///
+    /// As for `predict`.
+    pub fn pass(&mut self, network: &Network<T>, batch: Batch<'_, T>, step: Option<u64>) -> f64 {
+        self.run(network, batch.x, step.map_or(Aim::Gradients, Aim::Step), Some(batch))
+    }
+
+    fn run(&mut self, network: &Network<T>, x: Matrix<'_, T>, aim: Aim, batch: Option<Batch<'_, T>>) -> f64 {
         assert!((1..=self.n_samples).contains(&x.rows()), "a batch that its plan is not made for");
-        self.rows = if targets.is_some() { x.rows() } else { 0 };
         let parameters = network.buffer().as_slice();
-        if let Some(online) = &self.online {
-            let (activations, _) = self.numbers.as_mut_slice().split_at_mut(self.passes.length());
-            let targets = targets.map(|targets| targets.row(0));
-            return online.forward_pass((x.row(0), targets), parameters, activations);
+        let weights = batch.and_then(|batch| batch.weights);
+        let online = self.online.as_ref().filter(|_| weights.is_none() && aim != Aim::WayBack);
+        self.passed = Passed { aim, n_samples: x.rows(), online: online.is_some() };
+        if let Some(online) = online {
+            let activations = &mut self.numbers.as_mut_slice()[..self.passes.length()];
+            let targets = batch.map(|batch| batch.y.row(0));
+            let loss = online.forward_pass((x.row(0), targets), parameters, activations);
+            self.errors[0] = 2.0 * loss; // half of it is what was taken
+            return loss;
         }
+        let goes_back = aim.goes_back() && self.settings.gradient == Gradient::Exact;
+        self.over_samples(x.rows(), |passes, first, n, numbers, errors, workspace| {
+            passes.forward_pass(aim, parameters, (x.window(first, n), first), numbers, workspace);
+            let Some(batch) = batch else { return };
+            passes.errors((aim, x.rows()), batch.window(first, n), numbers, errors);
+            if goes_back {
+                for layer in (1..passes.layers.len()).rev() {
+                    passes.input_gradient(layer, parameters, n, numbers, workspace);
+                }
+            }
+        });
+        batch.map_or(0.0, |batch| self.settings.loss.of_batch(&self.errors[..x.rows()], batch.y.columns()))
+    }
+
+    /// A round whose jobs are shares of the samples.
+    fn over_samples(
+        &mut self,
+        n_samples: usize,
+        work: impl Fn(&Passes, usize, usize, &mut Parts<'_, T>, &mut [f64], &mut [T]) + Sync,
+    ) {
         let Self { passes, rounds, .. } = self;
         let numbers = rounds.of_numbers.split(self.numbers.as_mut_slice());
         let errors = rounds.of_errors.split(&mut self.errors);
@@ -125,96 +219,193 @@ impl<T: Element> Plan<T> {
             let workspace = workspace.get_mut(0);
             for job in jobs {
                 let Range { start, end } = rounds.samples[job];
-                let n_samples = end.min(x.rows()).saturating_sub(start);
-                if n_samples == 0 {
-                    continue;
-                }
-                let mut numbers = numbers.take(job);
-                passes.forward_pass(parameters, x.window(start, n_samples), &mut numbers, workspace);
-                let Some(targets) = targets else { continue };
-                let targets = targets.window(start, n_samples);
-                passes.errors(targets, &mut numbers, &mut errors.take(job).get_mut(0)[..n_samples]);
-                if self.settings.gradient == Gradient::Exact {
-                    for layer in (1..passes.layers.len()).rev() {
-                        passes.input_gradient(layer, parameters, n_samples, &mut numbers, workspace);
-                    }
+                let n = end.min(n_samples).saturating_sub(start);
+                if n > 0 {
+                    let mut errors = errors.take(job);
+                    work(passes, start, n, &mut numbers.take(job), &mut errors.get_mut(0)[..n], workspace);
                 }
             }
         });
-        if targets.is_some() { loss::half_of_sum(&self.errors[..x.rows()]) } else { 0.0 }
     }
 
-    /// The output layer's activations (B, O) of the last `n_samples` that were run.
-    #[must_use]
-    pub fn predictions(&self, n_samples: usize) -> Matrix<'_, T> {
-        let last = self.passes.layers.len() - 1;
-        self.passes.outputs(last, &self.numbers.as_slice()[self.passes.starts[last]..], n_samples)
+    /// From the output layer to the deltas of every layer.
+    fn back(&mut self, network: &Network<T>, from: Start<'_, T>) {
+        let (parameters, Passed { aim, n_samples, .. }) = (network.buffer().as_slice(), self.passed);
+        self.over_samples(n_samples, |passes, first, n, numbers, errors, workspace| {
+            match from {
+                Start::Loss(batch) => passes.errors((aim, n_samples), batch.window(first, n), numbers, errors),
+                Start::Gradient(gradient) => passes.output_deltas(gradient.window(first, n), numbers),
+            }
+            for layer in (1..passes.layers.len()).rev() {
+                passes.input_gradient(layer, parameters, n, numbers, workspace);
+            }
+        });
     }
 
-    /// Takes one step of gradient descent.
+    /// Goes back from the gradient of a loss at the predictions of `forward`; `gradients`, `sample_gradient` or `update` may
+    /// follow.
     ///
     /// # Panics
     ///
-    /// If `x` and `targets` are not of the last batch's size.
-    pub fn update(
-        &mut self,
-        network: &mut Network<T>,
-        x: Matrix<'_, T>,       // (B, I)
-        targets: Matrix<'_, T>, // (B, O)
-        learning_rate: T,
-    ) {
-        assert_eq!((x.rows(), targets.rows()), (self.rows, self.rows), "the batch of the last pass");
-        let gradient = self.settings.gradient;
-        if let Some(online) = &self.online {
-            let options = (learning_rate, gradient == Gradient::Exact);
-            let (activations, deltas) = self.numbers.as_mut_slice().split_at_mut(self.passes.length());
+    /// If the last pass was not `forward`, or of another size.
+    pub fn backward(&mut self, network: &Network<T>, gradient: Matrix<'_, T>) {
+        assert_eq!((self.passed.aim, self.passed.n_samples), (Aim::WayBack, gradient.rows()), "the last pass");
+        self.back(network, Start::Gradient(gradient));
+    }
+
+    /// The activations (B, O) of a layer in the last pass.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such layer.
+    #[must_use]
+    pub fn activations(&self, layer: usize) -> Matrix<'_, T> {
+        self.passes.outputs(layer, &self.numbers.as_slice()[self.passes.starts[layer]..], self.passed.n_samples)
+    }
+
+    /// Those of the last layer.
+    #[must_use]
+    pub fn predictions(&self) -> Matrix<'_, T> {
+        self.activations(self.passes.layers.len() - 1)
+    }
+
+    /// Takes one step of the optimiser with the batch of the last pass.
+    ///
+    /// # Panics
+    ///
+    /// If the batch is not of that size.
+    pub fn update(&mut self, network: &mut Network<T>, optimizer: &mut Optimizer<T>, batch: Batch<'_, T>, rate: Rate) {
+        assert_eq!((batch.x.rows(), batch.y.rows()), (self.passed.n_samples, self.passed.n_samples), "the last pass");
+        let exact = self.settings.gradient == Gradient::Exact;
+        let (plain, bound) = (optimizer.is_plain(), optimizer.options().clip_norm);
+        let descent = optimizer.next(rate);
+        if self.passed.online && plain {
+            let online = self.online.as_ref().expect("an online pass");
+            let (activations, rest) = self.numbers.as_mut_slice().split_at_mut(self.passes.length());
+            let deltas = &mut rest[..self.passes.length()];
             let parameters = network.buffer_mut().as_mut_slice();
-            let sample = (x.row(0), targets.row(0));
-            return online.backward_pass(options, sample, parameters, activations, deltas);
+            let sample = (batch.x.row(0), batch.y.row(0));
+            return online.backward_pass((descent.learning_rate, exact), sample, parameters, activations, deltas);
+        }
+        if self.passed.online {
+            self.back(network, Start::Loss(batch));
+        }
+        if bound.is_some() {
+            let mut stored = self.stored.take().expect("a plan that stores gradients");
+            self.gradient_round(batch.x, stored.gradients.as_mut_slice());
+            stored.step((&self.passes, &mut self.rounds), network, optimizer, &descent, bound);
+            self.stored = Some(stored);
+            return;
         }
         for round in 0..self.rounds.updates.len() {
-            self.update_round(network, round, x, learning_rate);
+            self.update_round(network, optimizer, round, batch.x, &descent);
             let layer = self.passes.layers.len() - 1 - round;
-            if gradient == Gradient::Notebook && layer > 0 {
-                self.input_gradient_round(network, layer, x.rows());
+            if !exact && layer > 0 {
+                let (n_samples, parameters) = (batch.x.rows(), network.buffer().as_slice());
+                self.over_samples(n_samples, |passes, _, n, numbers, _, workspace| {
+                    passes.input_gradient(layer, parameters, n, numbers, workspace);
+                });
             }
         }
     }
 
-    fn update_round(&mut self, network: &mut Network<T>, round: usize, x: Matrix<'_, T>, learning_rate: T) {
+    fn update_round(
+        &mut self,
+        network: &mut Network<T>,
+        optimizer: &mut Optimizer<T>,
+        round: usize,
+        x: Matrix<'_, T>,
+        descent: &Descent<T>,
+    ) {
         let Self { passes, rounds, .. } = self;
-        let Update { jobs: rows_of, of_parameters } = &mut rounds.updates[round];
+        let Update { jobs: rows_of, of_parameters, of_states: [of_first, of_second], .. } = &mut rounds.updates[round];
         let numbers = self.numbers.as_slice();
         let parameters = of_parameters.split(network.buffer_mut().as_mut_slice());
+        let [first, second] = optimizer.states_mut();
+        let n_states = descent.rule.n_states();
+        let states = [(n_states > 0).then(|| of_first.split(first)), (n_states > 1).then(|| of_second.split(second))];
         let workspaces = rounds.of_workspaces.split(self.workspaces.as_mut_slice());
         parallel::run(rounds.threads, rows_of.len(), |thread, jobs| {
             let mut workspace = workspaces.take(thread);
             let workspace = workspace.get_mut(0);
             for job in jobs {
                 let mut parameters = parameters.take(job);
+                let mut states = states.each_ref().map(|state| state.as_ref().map(|state| state.take(job)));
                 for (part, (layer, rows)) in rows_of[job].iter().enumerate() {
+                    let states = states.each_mut().map(|state| state.as_mut().map(|state| state.get_mut(part)));
                     let parameters = parameters.get_mut(part);
-                    passes.update((*layer, rows.clone()), learning_rate, x, numbers, parameters, workspace);
+                    passes.update((*layer, rows), descent, (x, numbers), parameters, states, workspace);
                 }
             }
         });
     }
 
-    /// From the deltas of `layer` to those of the layer before, all samples.
-    fn input_gradient_round(&mut self, network: &Network<T>, layer: usize, rows: usize) {
+    /// The gradients of all parameters after `pass`, with its batch, or after `backward`, laid out as the parameters.
+    ///
+    /// # Panics
+    ///
+    /// If `x` is not of that pass's size, or the length of `out` is not that of the network's buffer.
+    pub fn gradients(
+        &mut self,
+        network: &Network<T>,
+        (x, batch): (Matrix<'_, T>, Option<Batch<'_, T>>),
+        out: &mut [T],
+    ) {
+        if let Some(batch) = batch.filter(|_| self.passed.online) {
+            self.back(network, Start::Loss(batch));
+        }
+        self.gradient_round(x, out);
+    }
+
+    fn gradient_round(&mut self, x: Matrix<'_, T>, out: &mut [T]) {
+        assert_eq!(x.rows(), self.passed.n_samples, "the last pass");
         let Self { passes, rounds, .. } = self;
-        let parameters = network.buffer().as_slice();
-        let numbers = rounds.of_numbers.split(self.numbers.as_mut_slice());
-        let workspaces = rounds.of_workspaces.split(self.workspaces.as_mut_slice());
-        parallel::run(rounds.threads, rounds.samples.len(), |thread, jobs| {
-            let mut workspace = workspaces.take(thread);
-            for job in jobs {
-                let Range { start, end } = rounds.samples[job];
-                let n_samples = end.min(rows).saturating_sub(start);
-                if n_samples > 0 {
-                    passes.input_gradient(layer, parameters, n_samples, &mut numbers.take(job), workspace.get_mut(0));
+        let numbers = self.numbers.as_slice();
+        for Update { jobs: rows_of, of_gradients, .. } in &mut rounds.updates {
+            let gradients = of_gradients.split(out);
+            let workspaces = rounds.of_workspaces.split(self.workspaces.as_mut_slice());
+            parallel::run(rounds.threads, rows_of.len(), |thread, jobs| {
+                let mut workspace = workspaces.take(thread);
+                for job in jobs {
+                    let mut gradients = gradients.take(job);
+                    for (part, (layer, rows)) in rows_of[job].iter().enumerate() {
+                        let out = gradients.get_mut(part);
+                        passes.parameter_gradient((*layer, rows), (x, numbers), out, workspace.get_mut(0));
+                    }
                 }
+            });
+        }
+    }
+
+    /// Takes one step of the optimiser with gradients from elsewhere, laid out as the parameters.
+    ///
+    /// # Panics
+    ///
+    /// If the length is not that of the network's buffer, or the plan does not store gradients.
+    pub fn apply(&mut self, network: &mut Network<T>, optimizer: &mut Optimizer<T>, gradients: &[T], rate: Rate) {
+        let (bound, descent) = (optimizer.options().clip_norm, optimizer.next(rate));
+        let stored = self.stored.as_mut().expect("a plan that stores gradients");
+        stored.gradients.as_mut_slice().copy_from_slice(gradients);
+        stored.step((&self.passes, &mut self.rounds), network, optimizer, &descent, bound);
+    }
+
+    /// The gradient at the samples themselves (B, I), after a pass or a way back.
+    ///
+    /// # Panics
+    ///
+    /// If the sizes are not those of the last pass.
+    pub fn sample_gradient(&mut self, network: &Network<T>, x: Matrix<'_, T>, mut out: MatrixMut<'_, T>) {
+        assert_eq!((x.rows(), out.rows()), (self.passed.n_samples, x.rows()), "the last pass");
+        let (columns, stride, parameters) = (out.columns(), out.stride(), network.buffer().as_slice());
+        let data = out.reborrow().into_data();
+        for Range { start, end } in &self.rounds.samples {
+            let n = (*end).min(x.rows()).saturating_sub(*start);
+            if n > 0 {
+                let out = MatrixMut::new(&mut data[start * stride..], n, columns, stride);
+                let (x, numbers) = (x.window(*start, n), self.numbers.as_slice());
+                let workspace = &mut self.workspaces.as_mut_slice()[..];
+                self.passes.sample_gradient(parameters, (x, *start), numbers, out, workspace);
             }
-        });
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::passes::Passes;
 use super::plan::{Gradient, Settings};
+use crate::kernels::update::update_workspace;
 use crate::kernels::{Element, LINE, dense};
 use crate::network::Dense;
 use crate::parallel::Partition;
@@ -22,11 +23,16 @@ pub(super) struct Rounds {
     pub(super) updates: Vec<Update>,
 }
 
-/// A round of updates: the rows of parameters of each job, and where they lie.
+/// A round of updates: the rows of parameters of each job, and where they lie: those of the parameters, and likewise of the
+/// optimiser's two states and of gradients.
 #[derive(Debug)]
 pub(super) struct Update {
     pub(super) jobs: Vec<Vec<(usize, Range<usize>)>>,
     pub(super) of_parameters: Partition,
+    pub(super) of_states: [Partition; 2],
+    pub(super) of_gradients: Partition,
+    /// The place of each row among all rows.
+    pub(super) of_squares: Partition,
 }
 
 /// What the activations and deltas of one job of a pass may take of the L2 cache, so that they come back from it.
@@ -37,7 +43,7 @@ const JOB_BYTES: usize = 256 * 1024;
 const JOB_SAMPLES: usize = 128;
 
 impl Rounds {
-    pub(super) fn of<T: Element>(passes: &Passes, n_samples: usize, settings: Settings, online: bool) -> Self {
+    pub(super) fn of<T: Element>(passes: &Passes, n_samples: usize, settings: &Settings, online: bool) -> Self {
         let n = passes.layers.len();
         let weights = passes.layers.iter().map(|layer| layer.n_inputs().saturating_mul(layer.width()));
         let work = weights.fold(0, usize::saturating_add).saturating_mul(n_samples).saturating_mul(6);
@@ -48,16 +54,9 @@ impl Rounds {
             Gradient::Exact => vec![update(0..n)],
             Gradient::Notebook => (0..n).rev().map(|layer| update(layer..layer + 1)).collect(),
         };
-        let of_numbers = samples.iter().map(|rows| {
-            let part = |i: usize| {
-                let start = i / n * passes.length() + passes.starts[i % n];
-                start + rows.start * passes.strides[i % n]..start + rows.end * passes.strides[i % n]
-            };
-            (0..2 * n).map(part)
-        });
+        let of_numbers = samples.iter().map(|rows| passes.parts(rows));
         let line = LINE / size_of::<T>();
-        let workspace = if online { 0 } else { Self::workspace::<T>(passes, n_samples, &samples, &updates) };
-        let workspace = workspace.next_multiple_of(line);
+        let workspace = Self::workspace::<T>(passes, n_samples, &samples, &updates).next_multiple_of(line);
         Self {
             threads,
             of_numbers: Partition::new(of_numbers),
@@ -80,7 +79,7 @@ impl Rounds {
         });
         let of_parameters = updates.iter().flat_map(|update| &update.jobs).flatten().map(|(layer, rows)| {
             let widths = (rows.len(), passes.layers[*layer].width());
-            dense::update_workspace::<T>(passes.level, n_samples, widths)
+            update_workspace::<T>(passes.level, n_samples, widths)
         });
         of_samples.chain(of_parameters).max().unwrap_or(0)
     }
@@ -117,8 +116,20 @@ impl Update {
                 }
             }
         }
-        let parts = jobs.iter().map(|job| job.iter().map(|(layer, rows)| passes.layers[*layer].rows(rows.clone())));
-        let of_parameters = Partition::new(parts);
-        Self { jobs, of_parameters }
+        let partition = || {
+            let parts = |job: &Vec<(usize, Range<usize>)>| {
+                job.iter().map(|(layer, rows)| passes.layers[*layer].rows(rows.clone())).collect::<Vec<_>>()
+            };
+            Partition::new(jobs.iter().map(parts))
+        };
+        let before = |layer: usize| passes.layers[..layer].iter().map(|layer| layer.n_inputs() + 1).sum::<usize>();
+        let places = |(layer, rows): &(usize, Range<usize>)| before(*layer) + rows.start..before(*layer) + rows.end;
+        Self {
+            of_parameters: partition(),
+            of_states: [partition(), partition()],
+            of_gradients: partition(),
+            of_squares: Partition::new(jobs.iter().map(|job| job.iter().map(places))),
+            jobs,
+        }
     }
 }

@@ -1,13 +1,16 @@
-//! `train`: the whole loop, its stops, and what is left behind after each of them.
+//! `Trainer`: the whole loop, its stops, and what is left behind after each of them.
 //!
 //! A step is: forward, loss, and only where the loss is finite, backward. So that a diverged run can keep the parameters
-//! of its last finite step, they are looked at and copied every `SNAPSHOT` steps; since every step gives the same bits each
-//! time, going back means to copy them in and to take the steps again, each now with a look at what it leaves behind.
+//! of its last finite step, they are looked at and copied every `SNAPSHOT` steps, with what the optimiser remembers; since
+//! every step gives the same bits each time, going back means to copy them in and to take the steps again, each now with a
+//! look at what it leaves behind.
+
+use std::time::Instant;
 
 use crate::error::{Error, zeros};
 use crate::kernels::{Element, Matrix};
 use crate::network::Network;
-use crate::training::{Batches, Plan, Settings};
+use crate::training::{Batches, Optimizer, Plan, Rate, Settings};
 
 /// Steps between two copies of the parameters. A copy is cheaper than the cheapest step (batch 1: one read and one write
 /// of a parameter against two of each and their arithmetic), so that this costs at most one part in 64.
@@ -33,152 +36,267 @@ pub trait Observer<T> {
     fn epoch(&mut self, epoch: usize, loss: f64, predictions: Option<Matrix<'_, T>>) -> bool;
 }
 
-/// Trains a network for as many epochs as there is room for their `losses`: the sum over the batches, each before its step.
-///
-/// # Errors
-///
-/// `Error::Stopped` where the observer has asked for it, at a whole step. `Error::Diverged` where the loss or a parameter
-/// is not finite; the network then has the parameters of the last step whose loss was. `Error::OutOfMemory` before the
-/// first step.
-///
-/// # Panics
-///
-/// If the data do not have the network's widths.
-pub fn train<T: Element>(
-    network: &mut Network<T>,
-    batches: &mut Batches<'_, T>,
-    settings: Settings,
-    learning_rate: T,
-    observer: &mut impl Observer<T>,
-    losses: &mut [f64],
-) -> Result<(), Error> {
-    let parameters = network.buffer().as_slice().len();
-    let mut trainer = Trainer {
-        plan: Plan::new(network, batches.batch_size(), settings)?,
-        snapshot: Snapshot { steps: 0, parameters: zeros(parameters)? },
-        steps: 0,
-        work_per_step: work_per_step(parameters, batches.batch_size()),
-        work: 0,
-        network,
-        batches,
-        learning_rate,
-        observer,
-    };
-    let result = trainer.run(losses);
-    // A stop may come before the look at parameters that have overflowed: the copy then is the last good state.
-    if result == Err(Error::Stopped) && !trainer.network.is_finite() {
-        trainer.restore();
-    }
-    result
+/// What is known of an epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Epoch {
+    /// The loss of its batches, each before its step: their sum, or their mean over the samples where the loss is a mean.
+    pub loss: f64,
+    /// That of its last step.
+    pub learning_rate: f64,
+    /// The time that it took.
+    pub seconds: f64,
 }
 
-struct Trainer<'a, 'data, T, O> {
-    network: &'a mut Network<T>,
-    batches: &'a mut Batches<'data, T>,
-    learning_rate: T,
-    observer: &'a mut O,
+/// A training that may be continued epoch by epoch.
+#[derive(Debug)]
+pub struct Trainer<T> {
+    batches: Batches<T>,
     plan: Plan<T>,
+    rate: Rate,
     snapshot: Snapshot<T>,
-    /// Steps taken.
+    /// Steps taken by this trainer.
     steps: usize,
     /// Work since the last poll, and that of one step.
     work: usize,
     work_per_step: usize,
 }
 
-/// Parameters after so many steps, finite, and their loss too.
+/// All after so many steps, finite, and its loss too.
+#[derive(Debug)]
 struct Snapshot<T> {
     steps: usize,
+    of_optimizer: u64,
     parameters: Vec<T>,
+    states: [Vec<T>; 2],
 }
 
 impl<T: Element> Snapshot<T> {
-    fn take(&mut self, steps: usize, network: &Network<T>) {
+    fn take(&mut self, steps: usize, network: &Network<T>, optimizer: &Optimizer<T>) {
         self.steps = steps;
+        self.of_optimizer = optimizer.steps();
         self.parameters.copy_from_slice(network.buffer().as_slice());
+        for (copy, state) in self.states.iter_mut().zip(optimizer.states()) {
+            copy.copy_from_slice(state);
+        }
+    }
+
+    fn restore(&self, network: &mut Network<T>, optimizer: &mut Optimizer<T>) -> usize {
+        network.buffer_mut().as_mut_slice().copy_from_slice(&self.parameters);
+        optimizer.set_steps(self.of_optimizer);
+        for (copy, state) in self.states.iter().zip(optimizer.states_mut()) {
+            state.copy_from_slice(copy);
+        }
+        self.steps
     }
 }
 
-impl<T: Element, O: Observer<T>> Trainer<'_, '_, T, O> {
-    fn run(&mut self, losses: &mut [f64]) -> Result<(), Error> {
+/// What is trained.
+struct Trainee<'a, T> {
+    network: &'a mut Network<T>,
+    optimizer: &'a mut Optimizer<T>,
+}
+
+impl<T: Element> Trainer<T> {
+    /// A training on these batches.
+    ///
+    /// # Errors
+    ///
+    /// `Error::OutOfMemory`
+    ///
+    /// # Panics
+    ///
+    /// If the data do not have the network's widths.
+    pub fn new(
+        network: &Network<T>,
+        optimizer: &Optimizer<T>,
+        batches: Batches<T>,
+        settings: Settings,
+    ) -> Result<Self, Error> {
+        let length = network.buffer().as_slice().len();
+        let [first, second] = optimizer.states().map(<[T]>::len);
+        Ok(Self {
+            plan: Plan::new(network, batches.batch_size(), settings)?,
+            rate: Rate::Scheduled(1.0),
+            snapshot: Snapshot {
+                steps: 0,
+                of_optimizer: 0,
+                parameters: zeros(length)?,
+                states: [zeros(first)?, zeros(second)?],
+            },
+            steps: 0,
+            work: 0,
+            work_per_step: work_per_step(length, batches.batch_size()),
+            batches,
+        })
+    }
+
+    /// About what so many epochs cost, in floating-point operations.
+    #[must_use]
+    pub fn work(&self, epochs: usize) -> usize {
+        self.work_per_step.saturating_mul(self.batches.per_epoch()).saturating_mul(epochs)
+    }
+
+    /// Takes its steps from now on with these settings and this optimiser, which may have been exchanged; the number of threads
+    /// stays.
+    ///
+    /// # Errors
+    ///
+    /// `Error::OutOfMemory`
+    pub fn follow(&mut self, network: &Network<T>, optimizer: &Optimizer<T>, settings: &Settings) -> Result<(), Error> {
+        let settings = Settings { threads: self.plan.settings().threads, ..settings.clone() };
+        if *self.plan.settings() != settings {
+            self.plan = Plan::new(network, self.batches.batch_size(), settings)?;
+        }
+        for (copy, state) in self.snapshot.states.iter_mut().zip(optimizer.states()) {
+            if copy.len() != state.len() {
+                *copy = zeros(state.len())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Trains for as many epochs more as there is room for.
+    ///
+    /// # Errors
+    ///
+    /// `Error::Stopped` where the observer has asked for it, at a whole step. `Error::Diverged` where the loss or a parameter
+    /// is not finite; the network then has the parameters of the last step whose loss was, and the optimiser what belongs
+    /// to them. After either the trainer stands at some step of an epoch and is of no more use.
+    pub fn run(
+        &mut self,
+        network: &mut Network<T>,
+        optimizer: &mut Optimizer<T>,
+        rate: Rate,
+        observer: &mut impl Observer<T>,
+        epochs: &mut [Epoch],
+    ) -> Result<(), Error> {
+        self.rate = rate;
+        let mut trainee = Trainee { network, optimizer };
+        // What the caller may have changed since is not to be gone back behind.
+        let start = self.steps;
+        let result = self.all(&mut trainee, start, observer, epochs);
+        // A stop may come before the look at parameters that have overflowed: the copy then is the last good state.
+        if result == Err(Error::Stopped) && !trainee.network.is_finite() {
+            self.restore(&mut trainee);
+        }
+        result
+    }
+
+    fn all(
+        &mut self,
+        trainee: &mut Trainee<'_, T>,
+        start: usize,
+        observer: &mut impl Observer<T>,
+        epochs: &mut [Epoch],
+    ) -> Result<(), Error> {
         let (per_epoch, batch_size) = (self.batches.per_epoch(), self.batches.batch_size());
-        for (epoch, loss_of_epoch) in losses.iter_mut().enumerate() {
-            *loss_of_epoch = 0.0;
+        let first = start / per_epoch;
+        for (epoch, record) in (first..).zip(epochs) {
+            let began = Instant::now();
+            *record = Epoch::default();
+            let mean = self.plan.settings().loss.is_mean();
             for batch in 0..per_epoch {
-                self.poll()?;
-                *loss_of_epoch += self.step(epoch, batch).map_err(|loss| self.go_back(loss))?;
+                self.poll(observer)?;
+                record.learning_rate = trainee.optimizer.learning_rate(self.rate);
+                let outcome = self.step(trainee, start, (epoch, batch));
+                let loss = outcome.map_err(|loss| self.go_back(trainee, start, loss, observer))?;
+                #[allow(clippy::cast_precision_loss)] // samples are in memory
+                let share = (self.batches.n_samples() - batch * batch_size).min(batch_size) as f64;
+                record.loss += if mean { loss * share } else { loss };
             }
-            if !loss_of_epoch.is_finite() {
-                return Err(self.go_back(Some(*loss_of_epoch))); // the sum of finite losses
+            if mean {
+                #[allow(clippy::cast_precision_loss)] // samples are in memory
+                let n_samples = self.batches.n_samples() as f64;
+                record.loss /= n_samples;
             }
-            let predictions = (per_epoch == 1).then(|| self.plan.predictions(batch_size));
-            if !self.observer.epoch(epoch, *loss_of_epoch, predictions) {
+            if !record.loss.is_finite() {
+                return Err(self.go_back(trainee, start, Some(record.loss), observer)); // the sum of finite losses
+            }
+            record.seconds = began.elapsed().as_secs_f64();
+            let predictions = (per_epoch == 1).then(|| self.plan.predictions());
+            if !observer.epoch(epoch, record.loss, predictions) {
                 return Err(Error::Stopped);
             }
         }
-        if self.network.is_finite() { Ok(()) } else { Err(self.go_back(None)) }
+        if trainee.network.is_finite() { Ok(()) } else { Err(self.go_back(trainee, start, None, observer)) }
     }
 
     /// Takes one step and returns the loss before it. Where that is not finite it is the error, or nothing where a parameter
     /// is seen not to be finite; no step is taken then.
-    fn step(&mut self, epoch: usize, batch: usize) -> Result<f64, Option<f64>> {
-        let (x, y) = self.batches.get(epoch, batch);
-        let loss = self.plan.pass(self.network, x, Some(y));
+    fn step(
+        &mut self,
+        trainee: &mut Trainee<'_, T>,
+        start: usize,
+        (epoch, number): (usize, usize),
+    ) -> Result<f64, Option<f64>> {
+        let batch = self.batches.get(epoch, number);
+        let loss = self.plan.pass(trainee.network, batch, Some(trainee.optimizer.steps()));
         if !loss.is_finite() {
             return Err(Some(loss));
         }
-        if self.steps.is_multiple_of(SNAPSHOT) {
-            if !self.network.is_finite() {
+        if (self.steps - start).is_multiple_of(SNAPSHOT) {
+            if !trainee.network.is_finite() {
                 return Err(None);
             }
-            self.snapshot.take(self.steps, self.network);
+            self.snapshot.take(self.steps, trainee.network, trainee.optimizer);
         }
-        self.plan.update(self.network, x, y, self.learning_rate);
+        self.plan.update(trainee.network, trainee.optimizer, batch, self.rate);
         self.steps += 1;
         Ok(loss)
     }
 
     /// Asks the observer once in a while.
-    fn poll(&mut self) -> Result<(), Error> {
+    fn poll(&mut self, observer: &mut impl Observer<T>) -> Result<(), Error> {
         self.work = self.work.saturating_add(self.work_per_step);
         if self.work < WORK_PER_POLL {
             return Ok(());
         }
         self.work = 0;
-        if self.observer.poll() { Ok(()) } else { Err(Error::Stopped) }
+        if observer.poll() { Ok(()) } else { Err(Error::Stopped) }
     }
 
     /// Where the loss or a parameter is not finite: leaves the parameters of the last step before which both were. The copy is of
-    /// an earlier step: it is made only where all is finite.
-    fn go_back(&mut self, loss: Option<f64>) -> Error {
+    /// an earlier step since `start`: it is made only where all is finite.
+    fn go_back(
+        &mut self,
+        trainee: &mut Trainee<'_, T>,
+        start: usize,
+        loss: Option<f64>,
+        observer: &mut impl Observer<T>,
+    ) -> Error {
         let (failed, per_epoch) = (self.steps, self.batches.per_epoch());
-        if failed == 0 {
-            return Error::Diverged { epoch: 0, loss, at_once: true };
+        let mut epoch = failed.saturating_sub(1) / per_epoch;
+        if failed == start {
+            return Error::Diverged { epoch, loss, at_once: failed == 0 };
         }
-        self.restore();
-        let mut epoch = (failed - 1) / per_epoch;
+        self.restore(trainee);
         while self.steps < failed {
-            if let Err(stopped) = self.poll() {
+            if let Err(stopped) = self.poll(observer) {
                 return stopped;
             }
-            let (x, y) = self.batches.get(self.steps / per_epoch, self.steps % per_epoch);
-            self.plan.pass(self.network, x, Some(y));
-            self.plan.update(self.network, x, y, self.learning_rate);
+            self.pass(trainee);
+            let batch = self.batches.get(self.steps / per_epoch, self.steps % per_epoch);
+            self.plan.update(trainee.network, trainee.optimizer, batch, self.rate);
             self.steps += 1;
-            let (x, y) = self.batches.get(self.steps / per_epoch, self.steps % per_epoch);
-            if !(self.network.is_finite() && self.plan.pass(self.network, x, Some(y)).is_finite()) {
-                self.restore();
+            if !(trainee.network.is_finite() && self.pass(trainee).is_finite()) {
+                self.restore(trainee);
                 epoch = self.steps / per_epoch;
                 break;
             }
-            self.snapshot.take(self.steps, self.network);
+            self.snapshot.take(self.steps, trainee.network, trainee.optimizer);
         }
         Error::Diverged { epoch, loss, at_once: false }
     }
 
+    /// The loss before the next step.
+    fn pass(&mut self, trainee: &Trainee<'_, T>) -> f64 {
+        let per_epoch = self.batches.per_epoch();
+        let batch = self.batches.get(self.steps / per_epoch, self.steps % per_epoch);
+        self.plan.pass(trainee.network, batch, Some(trainee.optimizer.steps()))
+    }
+
     /// Goes back to the copy.
-    fn restore(&mut self) {
-        self.steps = self.snapshot.steps;
-        self.network.buffer_mut().as_mut_slice().copy_from_slice(&self.snapshot.parameters);
+    fn restore(&mut self, trainee: &mut Trainee<'_, T>) {
+        self.steps = self.snapshot.restore(trainee.network, trainee.optimizer);
     }
 }

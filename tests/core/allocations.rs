@@ -9,7 +9,7 @@ use std::cell::Cell;
 use ironprop::kernels::{Activation, Level, Matrix};
 use ironprop::network::{Network, init};
 use ironprop::parallel::Threads;
-use ironprop::training::{Batches, Gradient, Observer, Settings, train};
+use ironprop::training::{Batch, Batches, Epoch, Gradient, Observer, Optimizer, Options, Rate, Settings, Trainer};
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
@@ -49,17 +49,19 @@ impl<T> Observer<T> for Quiet {
 }
 
 /// Allocations of a training of so many epochs.
-fn allocations(sizes: &[usize], batch_size: usize, settings: Settings, epochs: usize, seed: Option<u64>) -> usize {
+fn allocations(sizes: &[usize], batch_size: usize, settings: &Settings, epochs: usize, seed: Option<u64>) -> usize {
     let n_samples = batch_size * 3;
     let (x, y) = (vec![0.25; n_samples * sizes[0]], vec![0.5; n_samples * sizes[sizes.len() - 1]]);
     let activations = vec![Activation::Sigmoid; sizes.len() - 1];
     let mut network = Network::<f64>::new(sizes, &activations, Level::current().unwrap()).unwrap();
-    init::initialize(&mut network, init::Scheme::GlorotNormal, 5);
+    init::initialize(&mut network, &vec![init::Scheme::GlorotNormal; sizes.len() - 1], 5);
     let (x, y) = (Matrix::packed(&x, n_samples, sizes[0]), Matrix::packed(&y, n_samples, sizes[sizes.len() - 1]));
-    let mut losses = vec![0.0; epochs];
+    let mut records = vec![Epoch::default(); epochs];
     let before = ALLOCATIONS.get();
-    let mut batches = Batches::new(x, y, batch_size, seed).unwrap();
-    train(&mut network, &mut batches, settings, 0.125, &mut Quiet, &mut losses).unwrap();
+    let mut optimizer = Optimizer::new(Options::sgd(0.125), &network).unwrap();
+    let batches = Batches::new(Batch { x, y, weights: None }, batch_size, seed).unwrap();
+    let mut trainer = Trainer::new(&network, &optimizer, batches, settings.clone()).unwrap();
+    trainer.run(&mut network, &mut optimizer, Rate::Scheduled(1.0), &mut Quiet, &mut records).unwrap();
     ALLOCATIONS.get() - before
 }
 
@@ -77,8 +79,8 @@ fn a_step_allocates_nothing() {
         for gradient in [Gradient::Exact, Gradient::Notebook] {
             for threads in [1, 2] {
                 for seed in [None, Some(1)] {
-                    let settings = Settings { gradient, threads: Threads::Exactly(threads) };
-                    let count = |epochs| allocations(sizes, batch_size, settings, epochs, seed);
+                    let settings = Settings { gradient, ..Settings::exact(Threads::Exactly(threads)) };
+                    let count = |epochs| allocations(sizes, batch_size, &settings, epochs, seed);
                     count(1); // starts the team
                     assert_eq!(count(1), count(100), "{sizes:?}, {settings:?}, {seed:?}");
                 }

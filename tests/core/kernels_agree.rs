@@ -6,11 +6,13 @@
 //! names a level that must have run.
 
 use super::levels;
-use ironprop::kernels::{Activation, Element, Level, Matrix, MatrixMut, Slope, dense, elementwise, loss, reference};
+use ironprop::kernels::update::{self, Parameters};
+use ironprop::kernels::{Activation, Descent, Element, Level, Loss, Matrix, MatrixMut, Slope};
+use ironprop::kernels::{dense, elementwise, loss, reference};
 use proptest::prelude::*;
 
 /// Numbers whose bits the tests compare.
-trait Bits: Element {
+pub(crate) trait Bits: Element {
     fn bits(self) -> u64;
 }
 
@@ -26,7 +28,7 @@ impl Bits for f64 {
     }
 }
 
-fn assert_same<T: Bits>(what: &str, level: Level, actual: &[T], expected: &[T]) {
+pub(crate) fn assert_same<T: Bits>(what: &str, level: Level, actual: &[T], expected: &[T]) {
     assert_eq!(actual.len(), expected.len(), "{what} at {level}");
     for (i, (actual, expected)) in actual.iter().zip(expected).enumerate() {
         assert!(actual.bits() == expected.bits(), "{what} at {level}, number {i}: {actual:?}, expected {expected:?}");
@@ -34,22 +36,22 @@ fn assert_same<T: Bits>(what: &str, level: Level, actual: &[T], expected: &[T]) 
 }
 
 /// Numbers of all magnitudes from a simple generator, now and then a zero.
-struct Numbers(u64);
+pub(crate) struct Numbers(pub(crate) u64);
 
 impl Numbers {
-    fn next(&mut self) -> f64 {
+    pub(crate) fn next(&mut self) -> f64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let fraction = (self.0 >> 11) as f64 / (1_u64 << 53) as f64;
         if self.0 >> 58 == 0 { 0.0 } else { (fraction - 0.5) * 4.0 }
     }
 
-    fn take<T: Element>(&mut self, n: usize) -> Vec<T> {
+    pub(crate) fn take<T: Element>(&mut self, n: usize) -> Vec<T> {
         (0..n).map(|_| T::from_f64(self.next())).collect()
     }
 }
 
 /// Copies packed rows to rows at a stride, with a NaN in each gap: whoever reads it shows.
-fn spread<T: Element>(packed: &[T], columns: usize, stride: usize) -> Vec<T> {
+pub(crate) fn spread<T: Element>(packed: &[T], columns: usize, stride: usize) -> Vec<T> {
     let rows = packed.len() / columns;
     let mut spread = vec![T::from_f64(f64::NAN); rows * stride];
     for row in 0..rows {
@@ -59,7 +61,7 @@ fn spread<T: Element>(packed: &[T], columns: usize, stride: usize) -> Vec<T> {
 }
 
 /// The reverse, which also sees that the gaps were not written.
-fn gather<T: Bits>(spread: &[T], columns: usize, stride: usize) -> Vec<T> {
+pub(crate) fn gather<T: Bits>(spread: &[T], columns: usize, stride: usize) -> Vec<T> {
     spread
         .chunks(stride)
         .flat_map(|row| {
@@ -93,14 +95,17 @@ fn check_layer<T: Bits>((b, i, o): (usize, usize, usize), gap: usize, seed: u64,
     for level in levels() {
         let forward = dense::forward_workspace::<T>(level, b, (i, o));
         let backward = dense::input_gradient_workspace::<T>(level, b, (i, o));
-        let update = dense::update_workspace::<T>(level, b, (i, o));
-        let workspace = &mut nans::<T>(forward.max(backward).max(update));
+        let of_update = update::update_workspace::<T>(level, b, (i, o));
+        let workspace = &mut nans::<T>(forward.max(backward).max(of_update));
         let x_spread = spread(&x, i, i + gap);
         let w_spread = spread(&weights, o, o + gap);
         let (x_rows, w_rows) = (Matrix::new(&x_spread, b, i, i + gap), Matrix::new(&w_spread, i, o, o + gap));
-        for &(_, activation) in Activation::ALL {
-            let expected = reference::forward(activation, &x, &weights, &biases);
-            let slopes: Vec<T> = expected.iter().map(|&a| reference::derive(activation, a)).collect();
+        let pre_activations = reference::pre_activations(&x, &weights, &biases);
+        // What a function makes of a number is seen at small sizes; large ones are about products.
+        let few = if b * i * o > 4000 { &[0, 2, 6][..] } else { &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10] };
+        for (_, activation) in few.iter().map(|&which| Activation::ALL[which]) {
+            let expected: Vec<T> = pre_activations.iter().map(|&z| reference::activate(activation, z)).collect();
+            let slopes: Vec<T> = pre_activations.iter().map(|&z| reference::derivative_at(activation, z)).collect();
             let nan = T::from_f64(f64::NAN);
             let mut out = vec![nan; b * (o + gap)];
             let mut out_slopes = vec![nan; b * (o + gap)];
@@ -129,9 +134,12 @@ fn check_layer<T: Bits>((b, i, o): (usize, usize, usize), gap: usize, seed: u64,
 
             let expected_deltas = reference::output_deltas(&expected, &targets, &slopes);
             let (pred, target) = (Matrix::packed(&expected, b, o), Matrix::packed(&targets, b, o));
-            for slope in [Slope::Stored(Matrix::packed(&slopes, b, o)), Slope::Of(activation, pred)] {
+            let slopes = Matrix::packed(&slopes, b, o);
+            let kept = if activation.keeps_derivative() { slopes } else { pred };
+            for slope in [Slope::Stored(slopes), Slope::Of(activation, kept)] {
                 let mut deltas = vec![nan; b * (o + gap)];
-                loss::output_deltas(level, pred, target, slope, MatrixMut::new(&mut deltas, b, o, o + gap));
+                let out = MatrixMut::new(&mut deltas, b, o, o + gap);
+                loss::output_deltas(level, Loss::HalfSquaredError, pred, target, None, b, slope, out);
                 assert_same("output deltas", level, &gather(&deltas, o, o + gap), &expected_deltas);
             }
             let value = loss::half_squared_error(level, pred, target);
@@ -139,14 +147,14 @@ fn check_layer<T: Bits>((b, i, o): (usize, usize, usize), gap: usize, seed: u64,
 
             // The layer before has the activation too: its activations are `inputs`, its derivatives theirs.
             let inputs: Vec<T> = x.iter().map(|&z| reference::activate(activation, z)).collect();
-            let input_slopes: Vec<T> = inputs.iter().map(|&a| reference::derive(activation, a)).collect();
+            let input_slopes: Vec<T> = x.iter().map(|&z| reference::derivative_at(activation, z)).collect();
             let expected_before = reference::input_gradient(o, &expected_deltas, &weights, &input_slopes);
             let deltas = spread(&expected_deltas, o, o + gap);
             let deltas = Matrix::new(&deltas, b, o, o + gap);
-            for slope in [
-                Slope::Stored(Matrix::packed(&input_slopes, b, i)),
-                Slope::Of(activation, Matrix::packed(&inputs, b, i)),
-            ] {
+            let kept = if activation.keeps_derivative() { &input_slopes } else { &inputs };
+            for slope in
+                [Slope::Stored(Matrix::packed(&input_slopes, b, i)), Slope::Of(activation, Matrix::packed(kept, b, i))]
+            {
                 let mut before = vec![nan; b * (i + gap)];
                 dense::input_gradient(
                     level,
@@ -162,8 +170,10 @@ fn check_layer<T: Bits>((b, i, o): (usize, usize, usize), gap: usize, seed: u64,
             let (mut expected_w, mut expected_b) = (weights.clone(), biases.clone());
             reference::update(learning_rate, &x, &expected_deltas, &mut expected_w, &mut expected_b);
             let (mut new_w, mut new_b) = (w_spread.clone(), biases.clone());
-            let parameters = (MatrixMut::new(&mut new_w, i, o, o + gap), Some(&mut new_b[..]));
-            dense::update(level, learning_rate, x_rows, deltas, parameters, workspace);
+            let weights = MatrixMut::new(&mut new_w, i, o, o + gap);
+            let parameters = Parameters { weights, biases: Some(&mut new_b[..]) };
+            let descent = Descent::plain(learning_rate);
+            update::update(level, &descent, x_rows, deltas, parameters, [None, None], workspace);
             assert_same("updated weights", level, &gather(&new_w, o, o + gap), &expected_w);
             assert_same("updated biases", level, &new_b, &expected_b);
         }
@@ -229,7 +239,7 @@ fn a_layer_equals_its_definition_where_it_is_cut_into_blocks_and_copied_into_pan
 }
 
 /// NaN, both infinities, both zeros, subnormal, huge.
-const SPECIAL: [f64; 8] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1e-310, 1e-40, -1e30];
+pub(crate) const SPECIAL: [f64; 8] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1e-310, 1e-40, -1e30];
 
 #[test]
 fn a_special_number_anywhere_in_x_or_weights_gives_the_definitions_bits() {
@@ -254,6 +264,11 @@ fn check_map<T: Bits>(numbers: &[T]) {
             let expected: Vec<T> = numbers.iter().map(|&a| reference::derive(activation, a)).collect();
             assert_same(name, level, &out, &expected);
         }
+        let negative: Vec<T> = numbers.iter().map(|&y| -y.abs()).collect();
+        let mut out = vec![T::ZERO; numbers.len()];
+        elementwise::exp_of_negative(level, &negative, &mut out);
+        let expected: Vec<T> = negative.iter().map(|&y| reference::exp_of_negative(y)).collect();
+        assert_same("exp of a negative number", level, &out, &expected);
     }
 }
 

@@ -7,6 +7,7 @@
 mod accuracy;
 mod allocations;
 mod kernels_agree;
+mod losses;
 mod training_agrees;
 
 use ironprop::kernels::Level;

@@ -7,7 +7,7 @@ use ironprop::Error;
 use ironprop::kernels::{Activation, Element, Level, Matrix, reference};
 use ironprop::network::{Network, init};
 use ironprop::parallel::Threads;
-use ironprop::training::{Batches, Gradient, Observer, Settings, train};
+use ironprop::training::{Batch, Batches, Epoch, Gradient, Observer, Optimizer, Options, Rate, Settings, Trainer};
 
 /// Goes on until so many epochs are over.
 struct Until(usize);
@@ -40,6 +40,23 @@ fn bits<T: Element>(parameters: &Parameters<T>) -> Vec<u64> {
     numbers.map(|number| number.to_f64().to_bits()).collect()
 }
 
+/// Trains with plain gradient descent; the losses of the epochs.
+fn train<T: Element>(
+    network: &mut Network<T>,
+    (x, y): (Matrix<'_, T>, Matrix<'_, T>),
+    (batch_size, seed): (usize, Option<u64>),
+    (settings, learning_rate): (Settings, f64),
+    until: usize,
+    epochs: usize,
+) -> Result<Vec<f64>, Error> {
+    let mut optimizer = Optimizer::new(Options::sgd(learning_rate), network)?;
+    let batches = Batches::new(Batch { x, y, weights: None }, batch_size, seed)?;
+    let mut trainer = Trainer::new(network, &optimizer, batches, settings)?;
+    let mut records = vec![Epoch::default(); epochs];
+    trainer.run(network, &mut optimizer, Rate::Scheduled(1.0), &mut Until(until), &mut records)?;
+    Ok(records.into_iter().map(|epoch| epoch.loss).collect())
+}
+
 /// The notebook's loop, naively.
 fn reference_step<T: Element>(
     parameters: &mut Parameters<T>,
@@ -48,11 +65,12 @@ fn reference_step<T: Element>(
     (learning_rate, gradient): (T, Gradient),
 ) -> f64 {
     let mut activations = vec![x.to_vec()];
+    let mut slopes: Vec<Vec<T>> = Vec::new();
     for (weights, biases) in parameters.iter() {
-        activations.push(reference::forward(activation, activations.last().unwrap(), weights, biases));
+        let pre_activations = reference::pre_activations(activations.last().unwrap(), weights, biases);
+        activations.push(pre_activations.iter().map(|&z| reference::activate(activation, z)).collect());
+        slopes.push(pre_activations.iter().map(|&z| reference::derivative_at(activation, z)).collect());
     }
-    let slopes: Vec<Vec<T>> =
-        activations[1..].iter().map(|rows| rows.iter().map(|&a| reference::derive(activation, a)).collect()).collect();
     let predictions = activations.last().unwrap();
     let mut deltas = reference::output_deltas(predictions, y, slopes.last().unwrap());
     let loss = reference::half_squared_error(parameters.last().unwrap().1.len(), predictions, y);
@@ -81,15 +99,14 @@ fn check<T: Element>(sizes: &[usize], n_samples: usize, batch_size: usize, threa
         for &(_, activation) in Activation::ALL {
             for &(name, gradient) in Gradient::ALL {
                 let mut network = Network::<T>::new(sizes, &vec![activation; sizes.len() - 1], level).unwrap();
-                init::initialize(&mut network, init::Scheme::GlorotNormal, 5);
+                init::initialize(&mut network, &vec![init::Scheme::GlorotNormal; sizes.len() - 1], 5);
                 let mut expected = parameters_of(&network);
                 let rows = Matrix::packed(&x, n_samples, sizes[0]);
                 let targets = Matrix::packed(&y, n_samples, n_outputs);
-                let mut batches = Batches::new(rows, targets, batch_size, None).unwrap();
-                let learning_rate = T::from_f64(0.125);
-                let settings = Settings { gradient, threads };
-                let mut losses = [0.0; 3];
-                train(&mut network, &mut batches, settings, learning_rate, &mut Until(9), &mut losses).unwrap();
+                let learning_rate = T::from_f64(0.001_953_125); // with more, activations without bounds diverge
+                let settings = Settings { gradient, ..Settings::exact(threads) };
+                let (data, how) = ((rows, targets), (batch_size, None));
+                let losses = train(&mut network, data, how, (settings, learning_rate.to_f64()), 9, 3).unwrap();
                 for loss in losses {
                     let mut sum = 0.0;
                     for (x, y) in x.chunks(batch_size * sizes[0]).zip(y.chunks(batch_size * n_outputs)) {
@@ -136,18 +153,16 @@ fn diverge<T: Element>(batch_size: usize, good_steps: usize) {
     y[good_steps * batch_size] = T::from_f64(f64::INFINITY);
     let learning_rate = T::from_f64(0.5);
     let mut network = Network::<T>::new(&sizes, &[Activation::Tanh; 2], Level::current().unwrap()).unwrap();
-    init::initialize(&mut network, init::Scheme::Normal, 3);
+    init::initialize(&mut network, &[init::Scheme::Normal; 2], 3);
     let mut expected = parameters_of(&network);
     // The parameters of the last step whose loss was finite are those that it started from.
     for step in 0..good_steps.saturating_sub(1) {
         let (x, y) = (&x[step * batch_size * 2..][..batch_size * 2], &y[step * batch_size..][..batch_size]);
         reference_step(&mut expected, (x, y), Activation::Tanh, (learning_rate, Gradient::Exact));
     }
-    let mut batches =
-        Batches::new(Matrix::packed(&x, n_samples, 2), Matrix::packed(&y, n_samples, 1), batch_size, None).unwrap();
-    let settings = Settings { gradient: Gradient::Exact, threads: Threads::AtMost(2) };
-    let error =
-        train(&mut network, &mut batches, settings, learning_rate, &mut Until(usize::MAX), &mut [0.0; 3]).unwrap_err();
+    let data = (Matrix::packed(&x, n_samples, 2), Matrix::packed(&y, n_samples, 1));
+    let settings = Settings::exact(Threads::AtMost(2));
+    let error = train(&mut network, data, (batch_size, None), (settings, 0.5), usize::MAX, 3).unwrap_err();
     assert_eq!(error, Error::Diverged { epoch: 0, loss: Some(f64::INFINITY), at_once: good_steps == 0 });
     assert_eq!(bits(&parameters_of(&network)), bits(&expected));
 }
@@ -167,10 +182,10 @@ fn a_stopped_training_is_at_a_whole_step() {
     let (x, y) = (numbers::<f64>(8, 1.3), numbers::<f64>(4, 0.7));
     let run = |epochs, until: usize| {
         let mut network = Network::new(&[2, 3, 1], &[Activation::Sigmoid; 2], Level::current().unwrap()).unwrap();
-        init::initialize(&mut network, init::Scheme::Normal, 3);
-        let mut batches = Batches::new(Matrix::packed(&x, 4, 2), Matrix::packed(&y, 4, 1), 3, Some(8)).unwrap();
-        let settings = Settings { gradient: Gradient::Exact, threads: Threads::AtMost(2) };
-        let result = train(&mut network, &mut batches, settings, 0.5, &mut Until(until), &mut vec![0.0; epochs]);
+        init::initialize(&mut network, &[init::Scheme::Normal; 2], 3);
+        let data = (Matrix::packed(&x, 4, 2), Matrix::packed(&y, 4, 1));
+        let settings = Settings::exact(Threads::AtMost(2));
+        let result = train(&mut network, data, (3, Some(8)), (settings, 0.5), until, epochs);
         (result, bits(&parameters_of(&network)))
     };
     let (stopped, left_behind) = run(100, 17);

@@ -1,0 +1,508 @@
+//! `Network`: the class behind `ironprop.Network`.
+//!
+//! One thread at a time uses a network: another one is told so. What the calls do is in `owner.rs`, what they are told about
+//! training in `recipe.rs`, and a training that lasts in `session.rs`.
+
+mod owner;
+mod recipe;
+mod session;
+
+use std::sync::{Mutex, MutexGuard, TryLockError};
+
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString};
+
+use owner::{Given, Owner};
+pub(super) use session::Training;
+
+use super::arrays::{Array, Dtype, Fresh, Name};
+use super::boundary::guarded;
+use super::convert::type_name;
+use super::layers::{Layers, Targets, check_dtype, shape_error};
+use super::options::{at_most, named, whole_number};
+use super::training::{Passage, count, dtype_error, read_seed, read_widths, system_seed};
+use crate::error::{Error, shape_text};
+use crate::kernels::Activation;
+use crate::network::init;
+use crate::training::Schedule;
+
+/// See `ironprop.Network`.
+#[pyclass(frozen, module = "ironprop._core")]
+pub(super) struct Network {
+    sizes: Vec<usize>,
+    dtype: Dtype,
+    model: Mutex<Model>,
+}
+
+enum Model {
+    F32(Owner<f32>),
+    F64(Owner<f64>),
+}
+
+/// Runs `$body` with the owner, whatever its numbers are.
+macro_rules! with_owner {
+    ($model:expr, $owner:ident => $body:expr) => {
+        match $model {
+            Model::F32($owner) => $body,
+            Model::F64($owner) => $body,
+        }
+    };
+}
+
+impl Network {
+    /// The model, unless another thread has it.
+    fn model(&self) -> PyResult<MutexGuard<'_, Model>> {
+        self.model.try_lock().map_err(|error| {
+            PyRuntimeError::new_err(match error {
+                TryLockError::WouldBlock => "the network is in use in another thread",
+                TryLockError::Poisoned(_) => "the network is unusable since an internal error",
+            })
+        })
+    }
+
+    fn n_outputs(&self) -> usize {
+        self.sizes[self.sizes.len() - 1]
+    }
+
+    fn samples<'py>(&self, x: &Bound<'py, PyAny>) -> PyResult<Array<'py>> {
+        let (name, n_features) = (Name("X", None), self.sizes[0]);
+        let x = Array::read(x, name)?;
+        match *x.shape() {
+            [_, columns] if columns == n_features => {}
+            [n] if n == n_features => {
+                let expected = format!("(n_samples, {n_features}): write X.reshape(1, -1) for one sample");
+                return Err(shape_error(name, x.shape(), &expected));
+            }
+            [_] if n_features == 1 => {
+                let expected = "(n_samples, 1): write X.reshape(-1, 1) for one feature";
+                return Err(shape_error(name, x.shape(), expected));
+            }
+            _ => return Err(shape_error(name, x.shape(), &format!("(n_samples, {n_features})"))),
+        }
+        check_dtype(name, x.dtype(), self.dtype)?;
+        Ok(x)
+    }
+
+    /// At least one sample.
+    fn some_samples<'py>(&self, x: &Bound<'py, PyAny>) -> PyResult<Array<'py>> {
+        let x = self.samples(x)?;
+        if x.shape()[0] == 0 {
+            return Err(shape_error(Name("X", None), x.shape(), "at least one sample"));
+        }
+        Ok(x)
+    }
+
+    /// Samples, at least one, their targets and weights.
+    fn batch<'py>(
+        &self,
+        x: &Bound<'py, PyAny>,
+        y: &Bound<'py, PyAny>,
+        sample_weight: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Samples<'py>> {
+        let x = self.some_samples(x)?;
+        let n_samples = x.shape()[0];
+        let targets = Targets::read(y, Name("Y", None), &[n_samples, self.n_outputs()], self.dtype)?;
+        let weights = sample_weight.map(|weights| self.weights(weights, n_samples)).transpose()?;
+        Ok(Samples { x, targets, weights })
+    }
+
+    /// A finite number of at least 0 for each sample.
+    fn weights<'py>(&self, weights: &Bound<'py, PyAny>, n_samples: usize) -> PyResult<Array<'py>> {
+        let name = Name("sample_weight", None);
+        let weights = Array::read(weights, name)?;
+        if *weights.shape() != [n_samples] {
+            return Err(shape_error(name, weights.shape(), &format!("({n_samples},): one number for each sample")));
+        }
+        check_dtype(name, weights.dtype(), self.dtype)?;
+        let good = match self.dtype {
+            Dtype::F32 => weights.numbers::<f32>()?.iter().all(|weight| (0.0..=f32::MAX).contains(weight)),
+            Dtype::F64 => weights.numbers::<f64>()?.iter().all(|weight| (0.0..=f64::MAX).contains(weight)),
+        };
+        if good {
+            Ok(weights)
+        } else {
+            Err(PyValueError::new_err("sample_weight has a number that is negative, infinite or nan"))
+        }
+    }
+
+    /// A number for each parameter.
+    fn vector<'py>(&self, vector: &Bound<'py, PyAny>, name: &'static str) -> PyResult<Array<'py>> {
+        let name = Name(name, None);
+        let vector = Array::read(vector, name)?;
+        if *vector.shape() != [self.n_parameters()] {
+            return Err(shape_error(name, vector.shape(), &format!("({},)", self.n_parameters())));
+        }
+        check_dtype(name, vector.dtype(), self.dtype)?;
+        Ok(vector)
+    }
+}
+
+/// A batch as it came, and checked.
+struct Samples<'py> {
+    x: Array<'py>,
+    targets: Targets<'py>,
+    weights: Option<Array<'py>>,
+}
+
+impl<'py> Samples<'py> {
+    fn n_samples(&self) -> usize {
+        self.x.shape()[0]
+    }
+
+    fn given(&self) -> Given<'_, 'py> {
+        Given { x: &self.x, targets: &self.targets, weights: self.weights.as_ref() }
+    }
+}
+
+/// Names, one for each layer.
+fn read_names<V: Copy>(
+    option: &'static str,
+    names: &Bound<'_, PyAny>,
+    known: &[(&'static str, V)],
+    n_layers: usize,
+) -> PyResult<Vec<V>> {
+    if names.is_instance_of::<PyString>() {
+        return Ok(vec![named(option, names, known)?; n_layers]);
+    }
+    let items = names.try_iter().map_err(|_| {
+        PyTypeError::new_err(format!("{option} must be a name or one for each layer, got {}", type_name(names)))
+    })?;
+    let values = items.map(|name| named(option, &name?, known)).collect::<PyResult<Vec<_>>>()?;
+    if values.len() != n_layers {
+        let (expected, value) = (format!("one name for each of the {n_layers} layers"), values.len().to_string());
+        return Err(Error::OutOfRange { option, expected, value }.into());
+    }
+    Ok(values)
+}
+
+/// The activation of each layer: softmax is for the last one.
+fn read_activations(activation: &Bound<'_, PyAny>, n_layers: usize) -> PyResult<Vec<Activation>> {
+    let all: Vec<_> = Activation::ALL.iter().chain(Activation::OUTPUT).copied().collect();
+    let activations = read_names("activation", activation, &all, n_layers)?;
+    if activations[..n_layers - 1].contains(&Activation::Softmax) {
+        return Err(PyValueError::new_err("softmax is for the output layer: a hidden layer cannot have it"));
+    }
+    Ok(activations)
+}
+
+#[pymethods]
+#[allow(non_snake_case)] // the argument names of the field
+impl Network {
+    #[new]
+    #[pyo3(signature = (sizes, activation, scheme, dtype, seed))]
+    fn new(
+        sizes: &Bound<'_, PyAny>,
+        activation: &Bound<'_, PyAny>,
+        scheme: &Bound<'_, PyAny>,
+        dtype: &str,
+        seed: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        guarded(|| {
+            let sizes = read_widths("layer_sizes", sizes)?;
+            if sizes.len() < 2 {
+                let expected = "at least two widths, of the features and of each layer's outputs".to_owned();
+                return Err(Error::OutOfRange { option: "layer_sizes", expected, value: format!("{sizes:?}") }.into());
+            }
+            let activations = read_activations(activation, sizes.len() - 1)?;
+            let schemes = read_names("init", scheme, init::Scheme::ALL, sizes.len() - 1)?;
+            let seed = read_seed(seed)?.map_or_else(system_seed, Ok)?;
+            let (dtype, mut model) = match dtype {
+                "float32" => (Dtype::F32, Model::F32(Owner::new(&sizes, &activations)?)),
+                "float64" => (Dtype::F64, Model::F64(Owner::new(&sizes, &activations)?)),
+                _ => return Err(dtype_error(dtype)),
+            };
+            with_owner!(&mut model, owner => init::initialize(&mut owner.network, &schemes, seed));
+            Ok(Self { sizes, dtype, model: Mutex::new(model) })
+        })
+    }
+
+    /// The widths, features first.
+    #[getter]
+    fn sizes(&self) -> Vec<usize> {
+        self.sizes.clone()
+    }
+
+    /// The number of weights and biases.
+    #[getter]
+    fn n_parameters(&self) -> usize {
+        self.sizes.windows(2).map(|pair| (pair[0] + 1) * pair[1]).sum()
+    }
+
+    /// The name of each layer's activation.
+    #[getter]
+    fn activations(&self) -> PyResult<Vec<&'static str>> {
+        guarded(|| {
+            let name = |activation| {
+                let mut all = Activation::ALL.iter().chain(Activation::OUTPUT);
+                all.find(|(_, other)| *other == activation).map(|(name, _)| *name)
+            };
+            Ok(with_owner!(&*self.model()?, owner => {
+                owner.network.layers().iter().filter_map(|layer| name(layer.activation())).collect()
+            }))
+        })
+    }
+
+    fn set_loss(&self, name: &Bound<'_, PyAny>, parameter: &Bound<'_, PyAny>) -> PyResult<()> {
+        guarded(|| {
+            let loss = recipe::read_loss(name, parameter)?;
+            let of_output = with_owner!(&*self.model()?, owner => {
+                owner.network.layers()[owner.network.layers().len() - 1].activation()
+            });
+            if let Some(activation) = loss.fused_with().filter(|activation| *activation != of_output) {
+                let name = if activation == Activation::Softmax { "softmax" } else { "sigmoid" };
+                let message = format!("this loss needs output_activation={name:?}");
+                return Err(PyValueError::new_err(message));
+            }
+            with_owner!(&mut *self.model()?, owner => owner.settings.loss = loss);
+            Ok(())
+        })
+    }
+
+    fn set_optimizer(&self, name: &Bound<'_, PyAny>, options: &Bound<'_, PyDict>) -> PyResult<()> {
+        guarded(|| {
+            let schedule = with_owner!(&*self.model()?, owner => owner.optimizer.options().schedule);
+            let options = recipe::read_optimizer(name, options, schedule)?;
+            with_owner!(&mut *self.model()?, owner => owner.set_optimizer(options))
+        })
+    }
+
+    fn set_schedule(
+        &self,
+        name: &Bound<'_, PyAny>,
+        rate: &Bound<'_, PyAny>,
+        first: &Bound<'_, PyAny>,
+        second: &Bound<'_, PyAny>,
+        warm_up: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        guarded(|| {
+            let warm_up = whole_number("warm_up", warm_up, 0, u64::from(u32::MAX))?;
+            let schedule: Schedule = recipe::read_schedule(name, rate, first, second, warm_up)?;
+            with_owner!(&mut *self.model()?, owner => owner.optimizer.set_schedule(schedule));
+            Ok(())
+        })
+    }
+
+    fn set_dropout(&self, rates: &Bound<'_, PyAny>, seed: &Bound<'_, PyAny>) -> PyResult<()> {
+        guarded(|| {
+            let rates = recipe::read_dropout(rates, self.sizes.len() - 2)?;
+            let seed = whole_number("seed", seed, 0, u64::MAX)?;
+            with_owner!(&mut *self.model()?, owner => {
+                owner.settings.dropout = crate::training::Dropout { rates, seed };
+            });
+            Ok(())
+        })
+    }
+
+    fn predict<'py>(&self, py: Python<'py>, X: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        guarded(|| {
+            let x = self.samples(X)?;
+            with_owner!(&mut *self.model()?, owner => owner.predict(py, &x))
+        })
+    }
+
+    fn forward_pass<'py>(&self, py: Python<'py>, X: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+        guarded(|| {
+            let x = self.some_samples(X)?;
+            with_owner!(&mut *self.model()?, owner => owner.forward_pass(py, &x))
+        })
+    }
+
+    fn backward_pass<'py>(
+        &self,
+        py: Python<'py>,
+        loss_gradient: &Bound<'py, PyAny>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        guarded(|| {
+            let name = Name("loss_gradient", None);
+            let gradient = Array::read(loss_gradient, name)?;
+            check_dtype(name, gradient.dtype(), self.dtype)?;
+            with_owner!(&mut *self.model()?, owner => {
+                let Some(n_samples) = owner.passed_samples() else {
+                    return Err(PyRuntimeError::new_err(
+                        "backward_pass follows a forward_pass, and nothing between them may change the parameters",
+                    ));
+                };
+                if *gradient.shape() != [n_samples, self.n_outputs()] {
+                    let expected = shape_text(&[n_samples, self.n_outputs()]);
+                    return Err(shape_error(name, gradient.shape(), &expected));
+                }
+                owner.backward_pass(py, &gradient)
+            })
+        })
+    }
+
+    #[pyo3(signature = (X, Y, sample_weight))]
+    fn gradients<'py>(
+        &self,
+        py: Python<'py>,
+        X: &Bound<'py, PyAny>,
+        Y: &Bound<'py, PyAny>,
+        sample_weight: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<(f64, Bound<'py, PyAny>)> {
+        guarded(|| {
+            let batch = self.batch(X, Y, sample_weight)?;
+            with_owner!(&mut *self.model()?, owner => owner.gradients(py, &batch.given()))
+        })
+    }
+
+    fn sample_gradients<'py>(
+        &self,
+        py: Python<'py>,
+        X: &Bound<'py, PyAny>,
+        Y: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        guarded(|| {
+            let batch = self.batch(X, Y, None)?;
+            with_owner!(&mut *self.model()?, owner => owner.sample_gradients(py, &batch.given()))
+        })
+    }
+
+    fn jacobian<'py>(&self, py: Python<'py>, X: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        guarded(|| {
+            let x = self.samples(X)?;
+            with_owner!(&mut *self.model()?, owner => owner.jacobian(py, &x))
+        })
+    }
+
+    #[pyo3(signature = (X, Y, sample_weight))]
+    fn loss_of<'py>(
+        &self,
+        py: Python<'py>,
+        X: &Bound<'py, PyAny>,
+        Y: &Bound<'py, PyAny>,
+        sample_weight: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<f64> {
+        guarded(|| {
+            let batch = self.batch(X, Y, sample_weight)?;
+            with_owner!(&mut *self.model()?, owner => owner.loss_of(py, &batch.given()))
+        })
+    }
+
+    #[pyo3(signature = (X, Y, sample_weight, learning_rate, n_threads))]
+    fn train_step<'py>(
+        &self,
+        py: Python<'py>,
+        X: &Bound<'py, PyAny>,
+        Y: &Bound<'py, PyAny>,
+        sample_weight: Option<&Bound<'py, PyAny>>,
+        learning_rate: Option<&Bound<'py, PyAny>>,
+        n_threads: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<f64> {
+        guarded(|| {
+            let batch = self.batch(X, Y, sample_weight)?;
+            let threads = at_most(n_threads)?;
+            with_owner!(&mut *self.model()?, owner => owner.train_step(py, &batch.given(), learning_rate, threads))
+        })
+    }
+
+    #[pyo3(signature = (gradients, learning_rate))]
+    fn apply_gradients(&self, gradients: &Bound<'_, PyAny>, learning_rate: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        guarded(|| {
+            let vector = self.vector(gradients, "gradients")?;
+            with_owner!(&mut *self.model()?, owner => owner.apply_gradients(&vector, learning_rate))
+        })
+    }
+
+    #[pyo3(signature = (X, Y, epochs, learning_rate, batch_size, shuffle, seed, n_threads, sample_weight))]
+    #[allow(clippy::too_many_arguments)] // the options of the public method
+    fn train<'py>(
+        &self,
+        py: Python<'py>,
+        X: &Bound<'py, PyAny>,
+        Y: &Bound<'py, PyAny>,
+        epochs: &Bound<'py, PyAny>,
+        learning_rate: Option<&Bound<'py, PyAny>>,
+        batch_size: Option<&Bound<'py, PyAny>>,
+        shuffle: &Bound<'py, PyAny>,
+        seed: Option<&Bound<'py, PyAny>>,
+        n_threads: Option<&Bound<'py, PyAny>>,
+        sample_weight: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        guarded(|| {
+            let batch = self.batch(X, Y, sample_weight)?;
+            let passage = Passage::read(batch.n_samples(), batch_size, shuffle, seed)?;
+            let (epochs, threads) = (count("epochs", epochs, 0, usize::MAX)?, at_most(n_threads)?);
+            let mut result = Fresh::<f64>::new(py, &[epochs])?;
+            let records = with_owner!(&mut *self.model()?, owner => {
+                let mut trainer = session::trainer(owner, &batch.given(), passage, threads)?;
+                session::run(py, owner, &mut trainer, epochs, learning_rate)?
+            });
+            for (loss, record) in result.numbers_mut().iter_mut().zip(&records) {
+                *loss = record.loss;
+            }
+            Ok(result.into_array())
+        })
+    }
+
+    #[pyo3(signature = (X, Y, sample_weight, batch_size, shuffle, seed, n_threads))]
+    #[allow(clippy::too_many_arguments)] // the options of the public method
+    fn training<'py>(
+        slf: &Bound<'py, Self>,
+        X: &Bound<'py, PyAny>,
+        Y: &Bound<'py, PyAny>,
+        sample_weight: Option<&Bound<'py, PyAny>>,
+        batch_size: Option<&Bound<'py, PyAny>>,
+        shuffle: &Bound<'py, PyAny>,
+        seed: Option<&Bound<'py, PyAny>>,
+        n_threads: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Training> {
+        guarded(|| {
+            let network = slf.get();
+            let batch = network.batch(X, Y, sample_weight)?;
+            let passage = Passage::read(batch.n_samples(), batch_size, shuffle, seed)?;
+            Training::new(slf.clone().unbind(), &batch.given(), passage, at_most(n_threads)?)
+        })
+    }
+
+    /// Weights and biases, as copies.
+    fn parameters<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
+        guarded(|| with_owner!(&*self.model()?, owner => owner.parameters(py)))
+    }
+
+    fn set_parameters(&self, W: &Bound<'_, PyAny>, B: &Bound<'_, PyAny>) -> PyResult<()> {
+        guarded(|| {
+            let layers = Layers::<Array<'_>>::take(W, B)?;
+            check_dtype(Name("W", Some(0)), layers.dtype(), self.dtype)?;
+            if layers.sizes() != self.sizes {
+                let shapes = |sizes: &[usize]| shape_text(sizes);
+                let (given, own) = (shapes(&layers.sizes()), shapes(&self.sizes));
+                let message = format!("the weights are those of a network {given}, but this one is {own}");
+                return Err(PyValueError::new_err(message));
+            }
+            with_owner!(&mut *self.model()?, owner => owner.set_parameters(&layers))
+        })
+    }
+
+    /// All parameters in one vector, a copy.
+    fn parameter_vector<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        guarded(|| with_owner!(&*self.model()?, owner => owner.parameter_vector(py)))
+    }
+
+    fn set_parameter_vector(&self, vector: &Bound<'_, PyAny>) -> PyResult<()> {
+        guarded(|| {
+            let vector = self.vector(vector, "parameters")?;
+            with_owner!(&mut *self.model()?, owner => owner.set_parameter_vector(&vector))
+        })
+    }
+
+    fn optimizer_state<'py>(&self, py: Python<'py>) -> PyResult<(u64, Bound<'py, PyList>)> {
+        guarded(|| with_owner!(&*self.model()?, owner => owner.optimizer_state(py)))
+    }
+
+    fn set_optimizer_state(&self, step: &Bound<'_, PyAny>, vectors: &Bound<'_, PyAny>) -> PyResult<()> {
+        guarded(|| {
+            let step = whole_number("step", step, 0, 1 << 48)?;
+            let vectors = vectors.try_iter()?.map(|vector| self.vector(&vector?, "state"));
+            let vectors = vectors.collect::<PyResult<Vec<_>>>()?;
+            with_owner!(&mut *self.model()?, owner => {
+                let expected = owner.optimizer.options().rule.n_states();
+                if vectors.len() != expected {
+                    let message = format!("the optimizer keeps {expected} vectors, got {}", vectors.len());
+                    return Err(PyValueError::new_err(message));
+                }
+                owner.set_optimizer_state(step, &vectors)
+            })
+        })
+    }
+}

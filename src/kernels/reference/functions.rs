@@ -1,0 +1,235 @@
+//! The definition of the activations, number by number: the sequences of `exp.rs`, `sigmoid.rs`, `log1p.rs`, `normal.rs`
+//! and `sin.rs`, whose pages have the mathematics.
+
+use crate::kernels::activation::{Activation, LEAK, SELU_ALPHA_SCALE, SELU_SCALE};
+use crate::kernels::normal::DENSITY_AT_0;
+use crate::kernels::sigmoid::SILU_RANGE;
+use crate::kernels::vector::Element;
+
+/// `coefficients[0] + coefficients[1] · r`
+fn line<T: Element>(coefficients: &[T], r: T) -> T {
+    r.mul_add(coefficients[1], coefficients[0])
+}
+
+/// −q(−r) of `exp.rs`, for five or ten coefficients: the order of operations is the definition.
+fn q<T: Element>(r: T) -> T {
+    let (c, r2) = (T::C, r * r);
+    if let &[.., c4] = c
+        && c.len() == 5
+    {
+        return r2.mul_add(r2.mul_add(c4, line(&c[2..], r)), line(c, r));
+    }
+    let c03 = r2.mul_add(line(&c[2..], r), line(c, r));
+    let c47 = r2.mul_add(line(&c[6..], r), line(&c[4..], r));
+    let r4 = r2 * r2;
+    r4.mul_add(r4.mul_add(line(&c[8..], r), c47), c03)
+}
+
+/// −(exp r − 1) for −r, of `exp.rs`.
+fn minus_t<T: Element>(r: T) -> T {
+    let (c, r2) = (T::C, r * r);
+    let r4 = r2 * r2;
+    let first = r2.mul_add(line(c, r), r);
+    if let &[.., c4] = c
+        && c.len() == 5
+    {
+        return r4.mul_add(r2.mul_add(c4, line(&c[2..], r)), first);
+    }
+    let c25 = r2.mul_add(line(&c[4..], r), line(&c[2..], r));
+    let c69 = r2.mul_add(line(&c[8..], r), line(&c[6..], r));
+    r4.mul_add(r4.mul_add(c69, c25), first)
+}
+
+/// 1 / (1 + exp −z), not yet flushed; see `sigmoid.rs` for the mathematics.
+fn sigmoid<T: Element>(z: T) -> T {
+    let (least, most) = T::SIGMOID_RANGE;
+    if z < least {
+        return T::ZERO;
+    }
+    let inside = if most < z { most } else { z };
+    let sum = (-inside).mul_add(T::LOG2_E, T::ROUNDER);
+    let n = sum - T::ROUNDER;
+    let minus_s = sum.shift_into_exponent();
+    let r = n.mul_add(T::LN_2, inside);
+    let excess = n * T::LN_2_EXCESS;
+    let is_large = minus_s < T::MINUS_EPSILON_RECIPROCAL;
+    let lost = if is_large { (T::RECIPROCAL_ROUNDER - n).shift_into_exponent() } else { T::ZERO };
+    let minus_t = (r * r).mul_add(q(r), r - (excess + lost));
+    T::ONE / minus_t.mul_add(excess.mul_add(minus_s, minus_s), T::ONE - minus_s)
+}
+
+/// The hyperbolic tangent, not yet flushed; see `sigmoid.rs` for the mathematics.
+fn tanh<T: Element>(z: T) -> T {
+    let (two, magnitude) = (T::ONE + T::ONE, z.abs());
+    if magnitude < T::TANH_SMALL {
+        let z2 = magnitude * magnitude;
+        return (magnitude * z2).mul_add(p(z2), magnitude).with_sign_of(z);
+    }
+    if T::TANH_RANGE < magnitude {
+        return T::ONE.with_sign_of(z);
+    }
+    let minus_y = two * (T::ZERO - magnitude);
+    let sum = (-minus_y).mul_add(T::LOG2_E, T::ROUNDER);
+    let n = sum - T::ROUNDER;
+    let minus_s = sum.shift_into_exponent();
+    let r = n.mul_add(T::LN_2, minus_y);
+    (T::ONE - two / minus_t(r).mul_add(minus_s, T::ONE - minus_s)).with_sign_of(z)
+}
+
+/// p(z²) of `sigmoid.rs`: four coefficients by Horner's rule, ten by even and odd ones.
+fn p<T: Element>(z2: T) -> T {
+    let c = T::P;
+    if let &[p0, p1, p2, p3] = c {
+        return z2.mul_add(z2.mul_add(z2.mul_add(p3, p2), p1), p0);
+    }
+    let z4 = z2 * z2;
+    let horner = |start: usize| (0..start).rev().skip(1).step_by(2).fold(c[start], |sum, i| z4.mul_add(sum, c[i]));
+    z2.mul_add(horner(9), horner(8))
+}
+
+/// `Σ coefficients[i] · x^i`: even and odd coefficients each by Horner's rule.
+fn polynomial<T: Element>(coefficients: &[T], x: T) -> T {
+    let horner = |first: usize| {
+        let terms: Vec<T> = coefficients[first..].iter().copied().step_by(2).collect();
+        terms.into_iter().rev().reduce(|sum, coefficient| (x * x).mul_add(sum, coefficient)).unwrap_or(T::ZERO)
+    };
+    x.mul_add(horner(1), horner(0))
+}
+
+/// −r, −s and n with exp(−m) = s · (1 + t), for m ≥ 0.
+fn reduced<T: Element>(m: T) -> (T, T, T) {
+    let sum = (-m).mul_add(T::LOG2_E, T::ROUNDER);
+    let n = sum - T::ROUNDER;
+    (n.mul_add(T::LN_2, m), sum.shift_into_exponent(), n)
+}
+
+/// exp −(m + low), or 0 where it is below the smallest normal number.
+fn exp_of_minus<T: Element>(m: T, low: Option<T>) -> T {
+    if -T::SIGMOID_RANGE.0 < m {
+        return T::ZERO;
+    }
+    let (r, minus_s, n) = reduced(m);
+    let r = match low {
+        None => (-n).mul_add(T::LN_2_EXCESS, r),
+        Some(low) => r + (-n).mul_add(T::LN_2_EXCESS, low),
+    };
+    minus_t(r).mul_add(minus_s, T::ZERO - minus_s)
+}
+
+/// exp y for y ≤ 0.
+#[must_use]
+pub fn exp_of_negative<T: Element>(y: T) -> T {
+    exp_of_minus(T::ZERO - y, None)
+}
+
+/// 1 − exp −m for m ≥ 0.
+fn one_minus_exp_of_minus<T: Element>(m: T) -> T {
+    let most = T::SIGMOID_RANGE.1;
+    let (r, minus_s, _) = reduced(if most < m { most } else { m });
+    (-minus_t(r)).mul_add(minus_s, T::ONE + minus_s)
+}
+
+/// log(1 + exp z)
+fn softplus<T: Element>(z: T) -> T {
+    let half = T::from_f64(0.5);
+    let e = exp_of_minus(z.abs(), None);
+    let (f, ln_2) = if T::LOG1P_RANGE < e { ((e - T::ONE) * half, T::LN_2) } else { (e, T::ZERO) };
+    let s = f / (f + (T::ONE + T::ONE));
+    let (w, h) = (s * s, f * f * half);
+    let correction = (-s).mul_add(w.mul_add(polynomial(T::R, w), h), h);
+    let positive = if T::ZERO < z { z } else { T::ZERO };
+    positive + ln_2 + (f - correction)
+}
+
+/// z · Φ(z) and Φ(z) + z · φ(z)
+fn gelu<T: Element>(z: T) -> (T, T) {
+    let (half, range) = (T::from_f64(0.5), T::NORMAL_RANGE);
+    let x = if range < z.abs() { range } else { z.abs() };
+    let high = x * x;
+    let low = x.mul_add(x, T::ZERO - high);
+    let e = exp_of_minus(high * half, Some(low * half));
+    let v = x / (x + T::from_f64(4.0));
+    let f = polynomial(T::F, v - T::CENTRE);
+    let positive = if T::ZERO < z { z } else { T::ZERO };
+    let w = (-(-v).mul_add(f, f)).mul_add(T::from_f64(0.25), x * T::from_f64(DENSITY_AT_0));
+    let derivative = if z < T::ZERO { e.mul_add(T::ZERO - w, T::ZERO) } else { e.mul_add(w, T::ONE) };
+    ((-e).mul_add(v * f, positive), derivative)
+}
+
+/// z · σ(z) and σ(z) + z · σ(z) · (1 − σ(z))
+fn silu<T: Element>(z: T) -> (T, T) {
+    let range = T::from_f64(SILU_RANGE);
+    let e = exp_of_minus(z.abs(), None);
+    let larger = T::ONE / (T::ONE + e);
+    let smaller = e * larger;
+    let sigmoid = if z < T::ZERO { smaller } else { larger };
+    let above = if z < -range { -range } else { z };
+    let between = if range < above { range } else { above };
+    (above * sigmoid, between.mul_add(smaller * larger, sigmoid))
+}
+
+/// sin z and cos z
+fn sin_cos<T: Element>(z: T) -> (T, T) {
+    if T::SIN_RANGE < z.abs() {
+        return z.sin_cos_by_libm();
+    }
+    let sum = z.mul_add(T::FRAC_1_PI, T::WHOLE_ROUNDER);
+    let m = sum - T::WHOLE_ROUNDER;
+    let r = T::PI.into_iter().fold(z, |r, part| (-m).mul_add(part, r));
+    let sign = T::ONE.with_sign_of(sum.shift_into_sign());
+    let sin = |r: T| (r * sign * (r * r)).mul_add(polynomial(T::S, r * r), r * sign);
+    let [high, low] = T::FRAC_PI_2;
+    (sin(r), sin(high - r.abs() + low))
+}
+
+/// a(z), flushed. For `Softmax` what makes no probabilities yet: z.
+#[must_use]
+pub fn activate<T: Element>(activation: Activation, z: T) -> T {
+    match activation {
+        Activation::Sigmoid => sigmoid(z),
+        Activation::Tanh => tanh(z),
+        Activation::Relu if z < T::ZERO => T::ZERO,
+        Activation::LeakyRelu | Activation::Elu if z > T::ZERO => z,
+        Activation::LeakyRelu => z * T::from_f64(LEAK),
+        Activation::Elu => T::ZERO - one_minus_exp_of_minus(z.abs()),
+        Activation::Selu if z > T::ZERO => z * T::from_f64(SELU_SCALE),
+        Activation::Selu => one_minus_exp_of_minus(z.abs()) * T::from_f64(-SELU_ALPHA_SCALE),
+        Activation::Gelu => gelu(z).0,
+        Activation::Silu => silu(z).0,
+        Activation::Softplus => softplus(z),
+        Activation::Sin => sin_cos(z).0,
+        Activation::Relu | Activation::Identity | Activation::Softmax => z,
+    }
+    .flush_subnormal()
+}
+
+/// a′ in terms of what is kept, flushed: of the result a, or of the derivative itself.
+#[must_use]
+pub fn derive<T: Element>(activation: Activation, kept: T) -> T {
+    let a = kept;
+    match activation {
+        Activation::Sigmoid => a * (T::ONE - a),
+        Activation::Tanh => (-a).mul_add(a, T::ONE),
+        Activation::Relu | Activation::LeakyRelu | Activation::Elu if a > T::ZERO => T::ONE,
+        Activation::Relu => T::ZERO,
+        Activation::LeakyRelu => T::from_f64(LEAK),
+        Activation::Elu => a + T::ONE,
+        Activation::Selu if a > T::ZERO => T::from_f64(SELU_SCALE),
+        Activation::Selu => a + T::from_f64(SELU_ALPHA_SCALE),
+        Activation::Gelu | Activation::Silu | Activation::Sin => return kept,
+        Activation::Softplus => one_minus_exp_of_minus(a.abs()),
+        Activation::Identity | Activation::Softmax => T::ONE,
+    }
+    .flush_subnormal()
+}
+
+/// a′ at z, flushed: what is kept where the result does not say it, otherwise from the result.
+#[must_use]
+pub fn derivative_at<T: Element>(activation: Activation, z: T) -> T {
+    match activation {
+        Activation::Gelu => gelu(z).1.flush_subnormal(),
+        Activation::Silu => silu(z).1.flush_subnormal(),
+        Activation::Sin => sin_cos(z).1.flush_subnormal(),
+        from_result => derive(from_result, activate(from_result, z)),
+    }
+}
