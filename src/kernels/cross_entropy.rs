@@ -102,6 +102,10 @@ unsafe fn sigmoids<V: Vector>(outputs: &mut [V::Element], exponentials: &mut [V:
     }
 }
 
+/// Rows that go through the steps of the categorical loss together. Row by row, each one's chains and its logarithm wait for
+/// each other: 7.0 µs instead of 3.5 for 128 rows of 3 `f32`, 7.3 instead of 5.2 for rows of 10 (AMD EPYC, avx2).
+const BLOCK: usize = 16;
+
 struct Categorical<'a, T> {
     outputs: MatrixMut<'a, T>,
     targets: Matrix<'a, T>,
@@ -114,20 +118,29 @@ impl<T: Element> Kernel<T> for Categorical<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
         let Self { mut outputs, targets, out } = self;
-        for (row, out) in out.iter_mut().enumerate() {
-            let (outputs, targets) = (outputs.row_mut(row), targets.row(row));
-            // SAFETY: this kernel runs on a CPU of V's level.
-            unsafe {
-                subtract_largest::<V>(outputs);
-                let (mut of_targets, mut of_outputs) = (0.0, 0.0);
+        let mut of_targets = [0.0; BLOCK];
+        for (block, out) in out.chunks_mut(BLOCK).enumerate() {
+            let first = block * BLOCK;
+            for (row, (out, of_targets)) in out.iter_mut().zip(&mut of_targets).enumerate() {
+                let (outputs, targets) = (outputs.row_mut(first + row), targets.row(first + row));
+                // SAFETY: this kernel runs on a CPU of V's level.
+                unsafe { subtract_largest::<V>(outputs) };
+                (*out, *of_targets) = (0.0, 0.0);
                 for (z, y) in outputs.iter().zip(targets) {
                     let y = y.to_f64();
-                    of_targets += y;
-                    of_outputs = y.mul_add(z.to_f64(), of_outputs);
+                    *of_targets += y;
+                    *out = y.mul_add(z.to_f64(), *out);
                 }
-                let sum = exponentials::<V>(outputs);
-                divide::<V>(outputs, sum);
-                *out = libm::log(sum).mul_add(of_targets, -of_outputs);
+            }
+            let mut sums = [0.0; BLOCK];
+            for (row, sum) in sums[..out.len()].iter_mut().enumerate() {
+                // SAFETY: this kernel runs on a CPU of V's level.
+                *sum = unsafe { exponentials::<V>(outputs.row_mut(first + row)) };
+            }
+            for (row, (out, (of_targets, sum))) in out.iter_mut().zip(of_targets.iter().zip(sums)).enumerate() {
+                // SAFETY: this kernel runs on a CPU of V's level.
+                unsafe { divide::<V>(outputs.row_mut(first + row), sum) };
+                *out = libm::log(sum).mul_add(*of_targets, -*out);
             }
         }
     }

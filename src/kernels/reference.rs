@@ -5,6 +5,7 @@
 
 mod functions;
 pub mod loss;
+pub mod optimizer;
 
 pub use functions::{activate, derivative_at, derive, exp_of_negative};
 

@@ -8,6 +8,7 @@ mod accuracy;
 mod allocations;
 mod kernels_agree;
 mod losses;
+mod optimizers;
 mod training_agrees;
 
 use ironprop::kernels::Level;

@@ -1,8 +1,8 @@
 """Make `tests/data/losses.txt`: losses and their gradients by PyTorch in float64. Run by hand, from anywhere.
 
 A case is some lines `name value ...`, a blank line ends it. `outputs` are what the loss is taken from: predictions,
-pre-activations where it is fused with its activation, or pre-activations of the `activation` that is named; `gradient` is
-that of `value` with respect to them. Two losses are not in PyTorch (quantile) or differ from ours in a constant there
+pre-activations where it is fused with its activation, or pre-activations of the `activation` that is named. `gradient`
+is that of `value` with respect to them. Two losses are not in PyTorch (quantile) or have another constant there
 (Poisson): they are written out, and the gradient is still by PyTorch's automatic differentiation.
 """
 
@@ -71,18 +71,14 @@ def main():
     torch.manual_seed(20)
     cases = []
     for size in [(3, 1), (2, 5)]:
-        for name in ["half_squared_error", "mse", "mae", "poisson"]:
-            cases.append(case(name, size))
-        for parameter in [0.4, 1.0]:
-            cases.append(case("huber", size, parameter=parameter))
-        for parameter in [0.5, 0.9]:
-            cases.append(case("quantile", size, parameter=parameter))
-        cases.append(case("binary_crossentropy", size))
-        cases.append(case("binary_crossentropy", size, scale=40.0))
-    for scale in [2.0, 40.0, 1000.0]:
-        cases.append(case("categorical_crossentropy", (2, 5), scale=scale))
-    for name in ["mse", "mae", "poisson"]:
-        cases.append(case(name, (2, 4), activation="softmax"))
+        plain = ["half_squared_error", "mse", "mae", "poisson"]
+        cases += [case(name, size) for name in plain]
+        cases += [case("huber", size, parameter=delta) for delta in [0.4, 1.0]]
+        cases += [case("quantile", size, parameter=quantile) for quantile in [0.5, 0.9]]
+        cases += [case("binary_crossentropy", size, scale=scale) for scale in [2.0, 40.0]]
+    scales = [2.0, 40.0, 1000.0]
+    cases += [case("categorical_crossentropy", (2, 5), scale=scale) for scale in scales]
+    cases += [case(name, (2, 4), activation="softmax") for name in ["mse", "mae", "poisson"]]
     cases.append(case("huber", (2, 4), activation="softmax", parameter=0.3))
     TARGET.write_text("\n\n".join([HEAD.rstrip(), *cases]) + "\n", encoding="utf-8")
 
