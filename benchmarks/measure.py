@@ -26,16 +26,13 @@ class Effort:
 
     rounds: int
     seconds: float  # that one measurement lasts, at least
+    fewest_steps: int = 8  # in one measurement, so that what is done once does not count
+    # Threads of a BLAS spin for some 25 ms after their last work, on a core that the next one needs.
+    pause: float = 0.04
 
 
 FULL = Effort(rounds=11, seconds=0.04)
 QUICK = Effort(rounds=3, seconds=0.02)
-
-
-# Threads of a BLAS spin for some 25 ms after their last work, on a core that the next one needs.
-SETTLE = 0.04
-
-FEWEST_STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -74,12 +71,12 @@ def race(contestants: dict[str, Contestant], effort: Effort, restore: Callable[[
     garbage_was_collected = gc.isenabled()
     gc.disable()
     try:
-        steps = {name: _calibrate(contestants[name], effort.seconds, restore) for name in names}
+        steps = {name: _calibrate(contestants[name], effort, restore) for name in names}
         for turn in range(effort.rounds):
             first = turn % len(names)  # nobody always follows the same one
             for name in names[first:] + names[:first]:
                 restore()
-                time.sleep(SETTLE)
+                time.sleep(effort.pause)
                 contestants[name](1)  # warms the caches
                 elapsed = _elapsed(contestants[name], steps[name])
                 seconds[name].append(elapsed / steps[name])
@@ -96,15 +93,15 @@ def _elapsed(contestant: Contestant, steps: int) -> float:
     return time.perf_counter() - start
 
 
-def _calibrate(contestant: Contestant, seconds: float, restore: Callable[[], object]) -> int:
-    """Return how many steps last `seconds`, but enough that what is done once does not count."""
-    steps = 1
+def _calibrate(contestant: Contestant, effort: Effort, restore: Callable[[], object]) -> int:
+    """Return how many steps last `effort.seconds`, and no fewer than `effort.fewest_steps`."""
+    seconds, steps = effort.seconds, 1
     contestant(1)
     while True:
         restore()
         elapsed = _elapsed(contestant, steps)
         if elapsed >= seconds / 2:
-            return max(FEWEST_STEPS, round(steps * max(1.0, seconds / elapsed)))
+            return max(effort.fewest_steps, round(steps * max(1.0, seconds / elapsed)))
         # At most tenfold: a first guess from a few microseconds is not to be trusted.
         steps *= max(2, min(10, int(seconds / max(elapsed, 1e-9))))
 
