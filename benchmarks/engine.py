@@ -159,6 +159,10 @@ def main() -> None:
     parser.add_argument("--cells", nargs="*", help="only these")
     options = parser.parse_args()
     machine.refuse_slow_build()
+    # Parts of the race, and that on one core, leave the picture of the whole race as it is.
+    whole = not (options.quick or options.one_core or options.cells)
+    if options.record and whole:
+        machine.refuse_without_matplotlib()
     peers = installed_peers()
     effort = QUICK if options.quick else FULL
     other_load = machine.OtherLoad()
@@ -186,6 +190,10 @@ def main() -> None:
         stem = RECORDS / f"{record['date']}-engine{'-one-core' if options.one_core else ''}"
         stem.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         stem.with_suffix(".md").write_text(text, encoding="utf-8")
+        if whole:
+            import pictures  # needs matplotlib, which only a record does
+
+            print(f"drawn: {pictures.draw(record)}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import time
@@ -89,6 +90,12 @@ def refuse_slow_build() -> None:
             f"this is the {profile} build of ironprop: only a release build is worth measuring "
             "(see `make wheel`)"
         )
+
+
+def refuse_without_matplotlib() -> None:
+    """Exit unless the picture that comes with a record can be drawn."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise SystemExit("a record comes with its picture, which needs matplotlib")
 
 
 def _limiter() -> Callable[[], AbstractContextManager[object]] | None:
