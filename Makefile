@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DEVELOP := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --locked --quiet --profile dev --features test-hooks
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-full test-rust test-python test-wheel test-avx512 accuracy bench bench-engine lint format wheel docs clean
+.PHONY: help demo test test-full test-rust test-python test-wheel test-avx512 accuracy bench bench-engine bench-sweep lint format wheel docs clean
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -48,6 +48,10 @@ bench: wheel ## Time the package against its peers
 bench-engine: wheel ## Race `train` against the peers that are installed
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps dist/*.whl
 	$(BIN)/python benchmarks/engine.py --record
+
+bench-sweep: wheel ## Time `train` over a grid of sizes, in search of cliffs
+	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps dist/*.whl
+	$(BIN)/python benchmarks/sweep.py --record
 
 lint: $(VENV)/tools ## Formatting and lints of both languages
 	cargo fmt --check
