@@ -203,6 +203,17 @@ unsafe fn reduced<V: Arithmetic>(m: V) -> [V; 3] {
     }
 }
 
+/// −t for `r` = −r, as `minus_t`, but with r itself in the last sum: the error of the other term is smaller than what t changes
+/// from one r to the next, so that t never falls.
+#[inline(always)]
+unsafe fn monotone_minus_t<V: Arithmetic>(r: V) -> V {
+    // SAFETY: the caller runs on a CPU of V's level.
+    unsafe {
+        let r2 = r.mul(r);
+        r2.mul_add(V::Element::q(r, r2), r)
+    }
+}
+
 /// exp y for y ≤ 0: in [0, 1], and 0 where it would be smaller than any normal number. NaN stays NaN.
 ///
 /// # Safety
@@ -224,32 +235,26 @@ pub(super) unsafe fn exp_of_minus<V: Arithmetic>(m: V) -> V {
     // SAFETY: the caller runs on a CPU of V's level.
     unsafe {
         let [r, minus_s, n] = reduced(m);
-        exp_of_reduced(m, n.neg_mul_add(V::splat(V::Element::LN_2_EXCESS), r), minus_s)
+        let zero = V::splat(V::Element::ZERO);
+        let minus_t = monotone_minus_t(n.neg_mul_add(V::splat(V::Element::LN_2_EXCESS), r));
+        let exp = minus_t.mul_add(minus_s, zero.sub(minus_s));
+        V::splat(-V::Element::SIGMOID_RANGE.0).select_less(m, zero, exp)
     }
 }
 
-/// exp −(m + low) for m ≥ 0 and a `low` of at most some units in the last place of m, otherwise as `exp_of_negative`.
+/// −s and −t, where exp −(m + low) = s · (1 + t), for m ≥ 0 and a `low` of at most some units in the last place of m; s is 0
+/// where the product is smaller than any normal number.
 ///
 /// # Safety
 ///
 /// The CPU has the instructions of `V`.
 #[inline(always)]
-pub(super) unsafe fn exp_of_minus_sum<V: Arithmetic>(m: V, low: V) -> V {
+pub(super) unsafe fn exp_of_minus_sum<V: Arithmetic>(m: V, low: V) -> [V; 2] {
     // SAFETY: the caller runs on a CPU of V's level.
     unsafe {
         let [r, minus_s, n] = reduced(m);
-        exp_of_reduced(m, r.add(n.neg_mul_add(V::splat(V::Element::LN_2_EXCESS), low)), minus_s)
-    }
-}
-
-/// s · (1 + t), or 0 for too large an m.
-#[inline(always)]
-unsafe fn exp_of_reduced<V: Arithmetic>(m: V, r: V, minus_s: V) -> V {
-    // SAFETY: the caller runs on a CPU of V's level.
-    unsafe {
-        let zero = V::splat(V::Element::ZERO);
-        let exp = V::Element::minus_t(r).mul_add(minus_s, zero.sub(minus_s));
-        V::splat(-V::Element::SIGMOID_RANGE.0).select_less(m, zero, exp)
+        let minus_s = V::splat(-V::Element::SIGMOID_RANGE.0).select_less(m, V::splat(V::Element::ZERO), minus_s);
+        [minus_s, monotone_minus_t(r.add(n.neg_mul_add(V::splat(V::Element::LN_2_EXCESS), low)))]
     }
 }
 
@@ -263,6 +268,6 @@ pub(super) unsafe fn one_minus_exp_of_minus<V: Arithmetic>(m: V) -> V {
     // SAFETY: the caller runs on a CPU of V's level.
     unsafe {
         let [r, minus_s, _] = reduced(m.at_most(V::splat(V::Element::SIGMOID_RANGE.1)));
-        V::Element::minus_t(r).neg_mul_add(minus_s, V::splat(V::Element::ONE).add(minus_s))
+        monotone_minus_t(r).neg_mul_add(minus_s, V::splat(V::Element::ONE).add(minus_s))
     }
 }

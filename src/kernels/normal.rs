@@ -5,13 +5,13 @@
 //! ```text
 //! gelu(z)  = z · Φ(z)         = max(z, 0) − x · Q(x)
 //! gelu′(z) = Φ(z) + z · φ(z)  = 1 + e · w for z ≥ 0, else −e · w         w = x / √(2π) − Q(x) / e
-//! Q(x)     = e · F(v) / (x + 4)                                          e = exp(−x² / 2), v = x / (x + 4)
+//! Q(x)     = e · F(v) / (x + 3)                                          e = exp(−x² / 2), v = x / (x + 3)
 //! ```
 //!
-//! F is smooth, between 0.44 and 2, and a minimax polynomial in v − `CENTRE`, which is chosen so that the rounding of the first
-//! coefficients matters least. Then x · Q(x) = e · (v · F(v)) is right in its own units down to where it vanishes. For that
+//! F falls smoothly from 1.5 to 0.43, and is a minimax polynomial in v − `CENTRE`: near the upper end of v, so that the terms add
+//! up instead of cancelling, and where the rounding of the coefficients matters least. Then x · Q(x) = e · (v · F(v)) is right in its own units down to where it vanishes. For that
 //! the exponent needs more digits than x² / 2 has: x² = high + low by a fused multiply-add, and low goes into the
-//! reduced argument of exp.
+//! reduced argument of exp. The power of two in e = s · (1 + t) is multiplied into the other factor, which rounds nothing.
 //!
 //! Where e falls below the smallest normal number (|z| > 37.6, in f32 13.2) it is 0: gelu is smaller than that number
 //! already, its derivative at most 15 times as large.
@@ -32,73 +32,77 @@ pub trait Normal: Copy + 'static {
 
 impl Normal for f32 {
     const NORMAL_RANGE: Self = 13.5;
-    const CENTRE: Self = 0.372_070_3;
+    const CENTRE: Self = 0.794_921_875;
     const F: &'static [Self] = &[
-        0.939_554_9,
-        -1.693_631_2,
-        2.220_135,
-        -2.014_987_5,
-        1.051_83,
-        -0.006_391_097_3,
-        -0.373_850_67,
-        0.109_570_95,
-        0.140_868_83,
-        -0.052_602_593,
-        -0.050_699_193,
+        0.498_231_6,
+        -0.583_151_16,
+        0.556_096_4,
+        -0.385_713_96,
+        0.122_495_614,
+        0.107_997_544,
+        -0.106_239_04,
+        0.153_775_44,
+        0.417_263_27,
+        0.313_929_95,
+        0.101_277_32,
+        0.010_801_515,
     ];
 }
 
 impl Normal for f64 {
     const NORMAL_RANGE: Self = 38.0;
-    const CENTRE: Self = 0.449_218_75;
+    const CENTRE: Self = 0.808_593_75;
     const F: &'static [Self] = &[
-        0.821_219_838_671_585_2,
-        -1.385_125_348_872_660_3,
-        1.791_117_101_810_053,
-        -1.694_054_833_097_371_3,
-        1.018_059_113_326_792_4,
-        -0.162_476_535_385_295_94,
-        -0.293_150_089_050_219_8,
-        0.184_079_208_135_776_9,
-        0.086_460_455_087_338_54,
-        -0.107_425_460_559_691_35,
-        -0.039_943_719_111_687_04,
-        0.061_199_715_847_914_64,
-        0.030_790_293_586_116_81,
-        -0.033_680_568_359_382_435,
-        -0.028_995_409_671_394_842,
-        0.014_520_193_318_770_615,
-        0.026_444_217_395_102_155,
-        -0.000_581_483_921_913_185_8,
-        -0.020_889_620_764_992_543,
-        -0.006_515_575_605_441_695,
-        0.012_909_413_891_966_58,
-        0.004_894_616_957_721_624,
-        -0.004_846_586_548_435_776,
+        0.490_361_785_199_319_56,
+        -0.568_160_453_285_920_7,
+        0.540_413_160_603_391_7,
+        -0.378_912_061_738_756_3,
+        0.128_236_761_423_963_7,
+        0.088_901_579_267_272,
+        -0.144_315_563_052_513_6,
+        0.027_093_091_100_470_784,
+        0.107_486_666_633_624_65,
+        -0.078_880_213_998_904_92,
+        -0.081_551_568_331_694_68,
+        0.120_848_900_144_413_78,
+        0.070_991_614_385_353_65,
+        -0.176_937_981_210_610_88,
+        -0.089_099_322_914_361_05,
+        0.119_021_554_622_210_87,
+        -0.689_779_342_564_530_2,
+        -2.910_626_234_795_8,
+        -5.129_398_373_420_273,
+        -5.547_101_963_308_812,
+        -4.025_615_435_714_060_6,
+        -1.979_951_036_576_394_2,
+        -0.633_284_367_686_149_9,
+        -0.117_837_894_362_094_31,
+        -0.009_461_849_643_043_942,
     ];
 }
 
-/// x, e, v and F(v) for z.
+/// max(z, 0), x, v, F(v), and of e = s · (1 + t): −s and −t.
 #[inline(always)]
-unsafe fn parts<V: Arithmetic>(z: V) -> [V; 4] {
+unsafe fn parts<V: Arithmetic>(z: V) -> [V; 6] {
     // SAFETY: the caller runs on a CPU of V's level.
     unsafe {
-        let half = V::splat(V::Element::from_f64(0.5));
+        let (zero, half) = (V::splat(V::Element::ZERO), V::splat(V::Element::from_f64(0.5)));
         let x = z.abs().at_most(V::splat(V::Element::NORMAL_RANGE));
         let high = x.mul(x);
-        let low = x.mul_add(x, V::splat(V::Element::ZERO).sub(high));
-        let e = exp::exp_of_minus_sum(high.mul(half), low.mul(half));
-        let v = x.div(x.add(V::splat(V::Element::from_f64(4.0))));
-        [x, e, v, polynomial(V::Element::F, v.sub(V::splat(V::Element::CENTRE)))]
+        let low = x.mul_add(x, zero.sub(high));
+        let [minus_s, minus_t] = exp::exp_of_minus_sum(high.mul(half), low.mul(half));
+        let v = x.div(x.add(V::splat(V::Element::from_f64(3.0))));
+        let f = polynomial(V::Element::F, v.sub(V::splat(V::Element::CENTRE)));
+        [zero.select_less(z, z, zero), x, v, f, minus_s, minus_t]
     }
 }
 
 #[inline(always)]
-unsafe fn gelu_of_parts<V: Arithmetic>(z: V, [_, e, v, f]: [V; 4]) -> V {
+unsafe fn gelu_of_parts<V: Arithmetic>([positive, _, v, f, minus_s, minus_t]: [V; 6]) -> V {
     // SAFETY: the caller runs on a CPU of V's level.
     unsafe {
-        let zero = V::splat(V::Element::ZERO);
-        e.neg_mul_add(v.mul(f), zero.select_less(z, z, zero))
+        let minus_scaled = v.mul(f).mul(minus_s);
+        minus_scaled.neg_mul_add(minus_t, positive.add(minus_scaled))
     }
 }
 
@@ -110,7 +114,7 @@ unsafe fn gelu_of_parts<V: Arithmetic>(z: V, [_, e, v, f]: [V; 4]) -> V {
 #[inline(always)]
 pub(super) unsafe fn gelu<V: Arithmetic>(z: V) -> V {
     // SAFETY: the caller runs on a CPU of V's level.
-    unsafe { gelu_of_parts(z, parts(z)) }
+    unsafe { gelu_of_parts(parts(z)) }
 }
 
 /// z · Φ(z) and Φ(z) + z · φ(z)
@@ -122,13 +126,15 @@ pub(super) unsafe fn gelu<V: Arithmetic>(z: V) -> V {
 pub(super) unsafe fn gelu_and_derivative<V: Arithmetic>(z: V) -> (V, V) {
     // SAFETY: the caller runs on a CPU of V's level.
     unsafe {
-        let [x, e, v, f] = parts(z);
+        let parts = parts(z);
+        let [_, x, v, f, minus_s, minus_t] = parts;
         let (zero, one) = (V::splat(V::Element::ZERO), V::splat(V::Element::ONE));
-        let (quarter, density) = (V::Element::from_f64(0.25), V::Element::from_f64(DENSITY_AT_0));
-        // Q / e = F · (1 − v) / 4
-        let w = v.neg_mul_add(f, f).neg_mul_add(V::splat(quarter), x.mul(V::splat(density)));
-        let derivative = e.mul_add(z.select_less(zero, zero.sub(w), w), z.select_less(zero, zero, one));
-        (gelu_of_parts(z, [x, e, v, f]), derivative)
+        let (third, density) = (V::Element::from_f64(1.0 / 3.0), V::Element::from_f64(DENSITY_AT_0));
+        // Q / e = F · (1 − v) / 3
+        let w = v.neg_mul_add(f, f).neg_mul_add(V::splat(third), x.mul(V::splat(density)));
+        let minus_scaled = z.select_less(zero, zero.sub(w), w).mul(minus_s);
+        let above = z.select_less(zero, zero, one).sub(minus_scaled);
+        (gelu_of_parts(parts), minus_scaled.mul_add(minus_t, above))
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod accuracy;
 mod allocations;
+mod exact;
 mod kernels_agree;
 mod losses;
 mod optimizers;

@@ -103,36 +103,35 @@ fn reduced<T: Element>(m: T) -> (T, T, T) {
     (n.mul_add(T::LN_2, m), sum.shift_into_exponent(), n)
 }
 
-/// exp −(m + low), or 0 where it is below the smallest normal number.
-fn exp_of_minus<T: Element>(m: T, low: Option<T>) -> T {
-    if -T::SIGMOID_RANGE.0 < m {
-        return T::ZERO;
-    }
+/// −t for −r, with r itself in the last sum.
+fn monotone_minus_t<T: Element>(r: T) -> T {
+    (r * r).mul_add(q(r), r)
+}
+
+/// exp −m, or 0 where it is below the smallest normal number.
+fn exp_of_minus<T: Element>(m: T) -> T {
     let (r, minus_s, n) = reduced(m);
-    let r = match low {
-        None => (-n).mul_add(T::LN_2_EXCESS, r),
-        Some(low) => r + (-n).mul_add(T::LN_2_EXCESS, low),
-    };
-    minus_t(r).mul_add(minus_s, T::ZERO - minus_s)
+    let minus_t = monotone_minus_t((-n).mul_add(T::LN_2_EXCESS, r));
+    if -T::SIGMOID_RANGE.0 < m { T::ZERO } else { minus_t.mul_add(minus_s, T::ZERO - minus_s) }
 }
 
 /// exp y for y ≤ 0.
 #[must_use]
 pub fn exp_of_negative<T: Element>(y: T) -> T {
-    exp_of_minus(T::ZERO - y, None)
+    exp_of_minus(T::ZERO - y)
 }
 
 /// 1 − exp −m for m ≥ 0.
 fn one_minus_exp_of_minus<T: Element>(m: T) -> T {
     let most = T::SIGMOID_RANGE.1;
     let (r, minus_s, _) = reduced(if most < m { most } else { m });
-    (-minus_t(r)).mul_add(minus_s, T::ONE + minus_s)
+    (-monotone_minus_t(r)).mul_add(minus_s, T::ONE + minus_s)
 }
 
 /// log(1 + exp z)
 fn softplus<T: Element>(z: T) -> T {
     let half = T::from_f64(0.5);
-    let e = exp_of_minus(z.abs(), None);
+    let e = exp_of_minus(z.abs());
     let (f, ln_2) = if T::LOG1P_RANGE < e { ((e - T::ONE) * half, T::LN_2) } else { (e, T::ZERO) };
     let s = f / (f + (T::ONE + T::ONE));
     let (w, h) = (s * s, f * f * half);
@@ -147,19 +146,24 @@ fn gelu<T: Element>(z: T) -> (T, T) {
     let x = if range < z.abs() { range } else { z.abs() };
     let high = x * x;
     let low = x.mul_add(x, T::ZERO - high);
-    let e = exp_of_minus(high * half, Some(low * half));
-    let v = x / (x + T::from_f64(4.0));
+    let (r, minus_s, n) = reduced(high * half);
+    let minus_s = if -T::SIGMOID_RANGE.0 < high * half { T::ZERO } else { minus_s };
+    let minus_t = monotone_minus_t(r + (-n).mul_add(T::LN_2_EXCESS, low * half));
+    let v = x / (x + T::from_f64(3.0));
     let f = polynomial(T::F, v - T::CENTRE);
     let positive = if T::ZERO < z { z } else { T::ZERO };
-    let w = (-(-v).mul_add(f, f)).mul_add(T::from_f64(0.25), x * T::from_f64(DENSITY_AT_0));
-    let derivative = if z < T::ZERO { e.mul_add(T::ZERO - w, T::ZERO) } else { e.mul_add(w, T::ONE) };
-    ((-e).mul_add(v * f, positive), derivative)
+    let minus_scaled = v * f * minus_s;
+    let gelu = (-minus_scaled).mul_add(minus_t, positive + minus_scaled);
+    let w = (-(-v).mul_add(f, f)).mul_add(T::from_f64(1.0 / 3.0), x * T::from_f64(DENSITY_AT_0));
+    let (w, limit) = if z < T::ZERO { (T::ZERO - w, T::ZERO) } else { (w, T::ONE) };
+    let minus_scaled = w * minus_s;
+    (gelu, minus_scaled.mul_add(minus_t, limit - minus_scaled))
 }
 
 /// z · σ(z) and σ(z) + z · σ(z) · (1 − σ(z))
 fn silu<T: Element>(z: T) -> (T, T) {
     let range = T::from_f64(SILU_RANGE);
-    let e = exp_of_minus(z.abs(), None);
+    let e = exp_of_minus(z.abs());
     let larger = T::ONE / (T::ONE + e);
     let smaller = e * larger;
     let sigmoid = if z < T::ZERO { smaller } else { larger };
