@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 DEVELOP := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --locked --quiet --profile dev --features test-hooks
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-full test-rust test-python test-wheel test-avx512 accuracy bench bench-engine bench-sweep lint format wheel docs clean
+.PHONY: help demo test test-full test-rust test-python test-wheel test-avx512 test-qemu test-asan test-valgrind \
+	fuzz accuracy bench bench-engine bench-sweep lint format wheel docs clean
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -19,7 +20,7 @@ demo: wheel ## Build, install and run the demonstration on real data
 test: lint test-rust test-python test-wheel ## All quick checks
 	@echo "make test: all checks passed"
 
-test-full: test accuracy test-avx512 ## The slow checks too
+test-full: test accuracy test-avx512 test-qemu test-asan test-valgrind fuzz ## The slow checks too
 	$(DEVELOP)
 	IRONPROP_TEST_HOOKS=1 $(BIN)/python -m pytest -m slow --timeout 1800
 
@@ -37,6 +38,18 @@ test-wheel: wheel ## The release wheel, in a clean environment of every CPython 
 
 test-avx512: ## The kernels' tests at the level avx512, in an emulator where the CPU lacks it
 	bash tests/emulated/avx512.sh
+
+test-qemu: ## Trainings on emulated CPUs without and with AVX2: the hashes of this one
+	bash tests/emulated/qemu.sh
+
+test-asan: ## The core's tests under AddressSanitizer, and faults that it must find
+	bash tests/checkers/asan.sh
+
+test-valgrind: ## The core's tests under valgrind's memcheck, and faults that it must find
+	bash tests/checkers/valgrind.sh
+
+fuzz: ## Fuzz the kernels for SECONDS_TO_RUN (60)
+	bash fuzz/run.sh
 
 accuracy: ## Sigmoid and tanh on all 2^32 float32 numbers, and many float64 ones
 	IRONPROP_ALL_INPUTS=1 cargo test --locked --release --test core accuracy -- --nocapture

@@ -32,7 +32,7 @@ pub trait Normal: Copy + 'static {
 
 impl Normal for f32 {
     const NORMAL_RANGE: Self = 13.5;
-    const CENTRE: Self = 0.794_921_875;
+    const CENTRE: Self = 0.794_921_9; // 407 / 512, exactly
     const F: &'static [Self] = &[
         0.498_231_6,
         -0.583_151_16,

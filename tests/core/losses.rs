@@ -1,7 +1,8 @@
 //! The losses: each equals its definition bit for bit at every level, each gradient is that of its value, and both are the
 //! numbers that PyTorch gives (`tests/data/losses.txt`, made by `tests/golden/losses.py`).
 
-use super::kernels_agree::{Bits, Numbers, SPECIAL, assert_same, gather, spread};
+use super::against_reference::{Bits, assert_same, gather, spread};
+use super::kernels_agree::{Numbers, SPECIAL};
 use super::levels;
 use ironprop::kernels::reference::{self, loss as definition};
 use ironprop::kernels::{Activation, Level, Loss, Matrix, MatrixMut, Slope, loss};

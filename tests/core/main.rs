@@ -5,11 +5,17 @@
 #![allow(clippy::print_stdout)] // what ran, and the errors that were found
 
 mod accuracy;
+mod against_reference;
 mod allocations;
+mod determinism;
 mod exact;
+mod fuzzed;
+mod golden;
 mod kernels_agree;
 mod losses;
 mod optimizers;
+mod page_border;
+mod planted;
 mod training_agrees;
 
 use ironprop::kernels::Level;
@@ -20,4 +26,18 @@ fn levels() -> Vec<Level> {
         Ok(name) => vec![Level::named(&name).expect("the required level")],
         Err(_) => Level::available(),
     }
+}
+
+/// Says which levels run, so that one which the CPU lacks does not go missing in silence.
+fn print_levels() {
+    let ran: Vec<_> = levels().into_iter().map(Level::name).collect();
+    println!("levels that run here: {}", ran.join(", "));
+    for name in Level::NAMES.iter().filter(|name| !ran.contains(name)) {
+        println!("level {name} was NOT run");
+    }
+}
+
+/// Whether large shapes are to be left out, since an emulator or a memory checker runs the tests.
+fn small() -> bool {
+    std::env::var("IRONPROP_SMALL").is_ok()
 }

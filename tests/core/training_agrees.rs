@@ -10,7 +10,7 @@ use ironprop::parallel::Threads;
 use ironprop::training::{Batch, Batches, Epoch, Gradient, Observer, Optimizer, Options, Rate, Settings, Trainer};
 
 /// Goes on until so many epochs are over.
-struct Until(usize);
+pub(super) struct Until(pub(super) usize);
 
 impl<T> Observer<T> for Until {
     fn poll(&mut self) -> bool {
@@ -40,16 +40,16 @@ fn bits<T: Element>(parameters: &Parameters<T>) -> Vec<u64> {
     numbers.map(|number| number.to_f64().to_bits()).collect()
 }
 
-/// Trains with plain gradient descent; the losses of the epochs.
-fn train<T: Element>(
+/// Trains, until an epoch or to the end; the losses of the epochs.
+pub(super) fn train<T: Element>(
     network: &mut Network<T>,
     (x, y): (Matrix<'_, T>, Matrix<'_, T>),
     (batch_size, seed): (usize, Option<u64>),
-    (settings, learning_rate): (Settings, f64),
+    (settings, options): (Settings, Options),
     until: usize,
     epochs: usize,
 ) -> Result<Vec<f64>, Error> {
-    let mut optimizer = Optimizer::new(Options::sgd(learning_rate), network)?;
+    let mut optimizer = Optimizer::new(options, network)?;
     let batches = Batches::new(Batch { x, y, weights: None }, batch_size, seed)?;
     let mut trainer = Trainer::new(network, &optimizer, batches, settings)?;
     let mut records = vec![Epoch::default(); epochs];
@@ -87,7 +87,7 @@ fn reference_step<T: Element>(
     loss
 }
 
-fn numbers<T: Element>(n: usize, step: f64) -> Vec<T> {
+pub(super) fn numbers<T: Element>(n: usize, step: f64) -> Vec<T> {
     (0..n).map(|i| T::from_f64((i as f64 * step).sin())).collect()
 }
 
@@ -106,7 +106,8 @@ fn check<T: Element>(sizes: &[usize], n_samples: usize, batch_size: usize, threa
                 let learning_rate = T::from_f64(0.001_953_125); // with more, activations without bounds diverge
                 let settings = Settings { gradient, ..Settings::exact(threads) };
                 let (data, how) = ((rows, targets), (batch_size, None));
-                let losses = train(&mut network, data, how, (settings, learning_rate.to_f64()), 9, 3).unwrap();
+                let losses =
+                    train(&mut network, data, how, (settings, Options::sgd(learning_rate.to_f64())), 9, 3).unwrap();
                 for loss in losses {
                     let mut sum = 0.0;
                     for (x, y) in x.chunks(batch_size * sizes[0]).zip(y.chunks(batch_size * n_outputs)) {
@@ -162,7 +163,8 @@ fn diverge<T: Element>(batch_size: usize, good_steps: usize) {
     }
     let data = (Matrix::packed(&x, n_samples, 2), Matrix::packed(&y, n_samples, 1));
     let settings = Settings::exact(Threads::AtMost(2));
-    let error = train(&mut network, data, (batch_size, None), (settings, 0.5), usize::MAX, 3).unwrap_err();
+    let error =
+        train(&mut network, data, (batch_size, None), (settings, Options::sgd(0.5)), usize::MAX, 3).unwrap_err();
     assert_eq!(error, Error::Diverged { epoch: 0, loss: Some(f64::INFINITY), at_once: good_steps == 0 });
     assert_eq!(bits(&parameters_of(&network)), bits(&expected));
 }
@@ -185,7 +187,7 @@ fn a_stopped_training_is_at_a_whole_step() {
         init::initialize(&mut network, &[init::Scheme::Normal; 2], 3);
         let data = (Matrix::packed(&x, 4, 2), Matrix::packed(&y, 4, 1));
         let settings = Settings::exact(Threads::AtMost(2));
-        let result = train(&mut network, data, (3, Some(8)), (settings, 0.5), until, epochs);
+        let result = train(&mut network, data, (3, Some(8)), (settings, Options::sgd(0.5)), until, epochs);
         (result, bits(&parameters_of(&network)))
     };
     let (stopped, left_behind) = run(100, 17);
