@@ -59,7 +59,7 @@ fn hash<T: Element>(index: usize, (sizes, n_samples, batch_size): Shape, level: 
     let (x, y) = (Matrix::packed(&x, n_samples, n_features), Matrix::packed(&y, n_samples, n_outputs));
     let epochs = STEPS.div_ceil(n_samples.div_ceil(batch_size));
     let mut settings = Settings { gradient, ..Settings::exact(Threads::Exactly(threads)) };
-    let mut options = Options::sgd(0.02 / batch_size as f64);
+    let mut options = Options::sgd(0.002 / batch_size as f64);
     if index % 4 == 3 {
         // What works on the exact gradient of stored gradients, with outputs left out.
         settings = Settings { gradient: Gradient::Exact, stores_gradients: true, ..settings };
