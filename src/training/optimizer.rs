@@ -112,6 +112,7 @@ impl<T: Element> Optimizer<T> {
 
     /// The learning rate of the next step.
     #[must_use]
+    #[inline]
     pub fn learning_rate(&self, rate: Rate) -> f64 {
         match rate {
             Rate::Scheduled(factor) => self.options.schedule.at(self.steps) * factor,
@@ -123,6 +124,9 @@ impl<T: Element> Optimizer<T> {
     pub(super) fn next(&mut self, rate: Rate) -> Descent<T> {
         let learning_rate = self.learning_rate(rate);
         self.steps += 1;
+        if self.is_plain() {
+            return Descent::plain(T::from_f64(learning_rate));
+        }
         let [a, b, c, d] = self.options.numbers;
         let mut effective = learning_rate;
         let numbers = match self.options.rule {

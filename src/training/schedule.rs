@@ -50,6 +50,9 @@ impl Schedule {
     #[must_use]
     #[allow(clippy::cast_precision_loss)] // steps beyond 2^53 are beyond all patience
     pub fn at(&self, step: u64) -> f64 {
+        if self.shape == Shape::Constant && self.warm_up == 0 {
+            return self.rate;
+        }
         let Some(t) = step.checked_sub(self.warm_up) else {
             return self.rate * (step + 1) as f64 / self.warm_up as f64;
         };

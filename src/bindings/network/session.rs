@@ -75,8 +75,8 @@ impl Training {
         threads: Threads,
     ) -> PyResult<Self> {
         let trainer = match &mut *network.get().model()? {
-            Model::F32(owner) => AnyTrainer::F32(trainer(owner, given, passage, threads)?),
-            Model::F64(owner) => AnyTrainer::F64(trainer(owner, given, passage, threads)?),
+            Model::F32(owner) => AnyTrainer::F32(trainer(owner, given, passage, threads)?.timed()),
+            Model::F64(owner) => AnyTrainer::F64(trainer(owner, given, passage, threads)?.timed()),
         };
         Ok(Self { network, trainer: Mutex::new(trainer) })
     }
