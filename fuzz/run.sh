@@ -13,5 +13,5 @@ export RUSTFLAGS="--cfg fuzzing $coverage -Zsanitizer=address -Cunsafe-allow-abi
 target=$(rustc -vV | sed -n 's/^host: //p')
 cargo build --quiet --locked --release --manifest-path fuzz/Cargo.toml --target "$target" --target-dir target/fuzz-build
 mkdir -p target/fuzz
-"target/fuzz-build/$target/release/kernels" -max_total_time="${SECONDS_TO_RUN:-60}" -timeout=60 -max_len=2048 \
+"target/fuzz-build/$target/release/kernels" -max_total_time="${SECONDS_TO_RUN:-60}" -timeout=60 -max_len=64 \
   -artifact_prefix=target/ -print_final_stats=1 target/fuzz tests/data/fuzz

@@ -298,6 +298,23 @@ def test_no_thread_is_started_before_the_first_large_step():
     assert run_python(STARTED).splitlines() == ["True 0", "True 0", "1 1", "2 2"]
 
 
+PARKED = (
+    LARGE
+    + """
+large(n_threads=3)
+time.sleep(0.05)
+before = time.process_time()  # of all threads
+time.sleep(0.5)
+print(threads()[1], time.process_time() - before < 0.1)
+"""
+)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs /proc")
+def test_threads_without_work_soon_stop_spinning():
+    assert run_python(PARKED).split() == ["2", "True"]
+
+
 NO_THREADS = (
     """
 import resource
@@ -578,3 +595,50 @@ def test_the_interpreter_ends_while_a_daemon_thread_is_in_a_call():
     with ThreadPoolExecutor(8) as pool:
         ends = set(zip(uses, pool.map(end_of, uses), strict=True))
     assert ends == {(use, (1, "")) for use in uses}
+
+
+# Other ways to import -----------------------------------------------------------------------------
+
+RELOADED = (
+    LARGE
+    + """
+import importlib
+before = large()
+importlib.reload(ironprop)
+print(large() == before)
+importlib.reload(ironprop.notebook)
+importlib.reload(ironprop._core)
+print(large() == before)
+for name in [name for name in sys.modules if name.split(".")[0] == "ironprop"]:
+    del sys.modules[name]
+import ironprop
+print(large() == before)
+"""
+)
+
+
+def test_a_package_that_is_imported_again_gives_the_same_bits():
+    assert run_python(RELOADED).split() == ["True"] * 3
+
+
+SUB_INTERPRETER = (
+    """
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+"""
+    + LARGE
+    + """
+before = large()
+program = "try:\\n import ironprop\\nexcept ImportError as error:\\n assert str(error)\\nelse:\\n raise SystemExit"
+other = interpreters.create()
+print(interpreters.run_string(other, program))
+interpreters.destroy(other)
+print(large() == before)
+"""
+)
+
+
+def test_a_second_interpreter_of_a_process_meets_an_import_error():
+    assert run_python(SUB_INTERPRETER).split() == ["None", "True"]
