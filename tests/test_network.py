@@ -335,7 +335,6 @@ STEP = [
     ("Y", "a", TypeError),
     *(("learning_rate", rate, ValueError) for rate in (np.nan, 0, -1, np.inf, -np.inf)),
     ("learning_rate", "a", TypeError),
-    ("learning_rate", None, TypeError),
     ("n_threads", 0, ValueError),
     ("n_threads", -1, ValueError),
     ("n_threads", 1.5, TypeError),
