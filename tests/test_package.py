@@ -15,13 +15,12 @@ import io
 import os
 import re
 import warnings
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import ironprop
-import ironprop.network
-import ironprop.notebook
 from processes import run_python
 
 ROOT = Path(__file__).parents[1]
@@ -29,11 +28,17 @@ ROOT = Path(__file__).parents[1]
 # Names and docstrings -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "module", [ironprop, ironprop.notebook, ironprop.network], ids=lambda m: m.__name__
-)
-def test_all_public_names_exist_and_are_sorted(module):
-    assert list(module.__all__) == sorted(module.__all__)
+# Those that users see, and those that hold the layers of `Network`.
+MODULES = [
+    ironprop,
+    *(ironprop.callbacks, ironprop.history, ironprop.losses, ironprop.metrics, ironprop.network),
+    *(ironprop.notebook, ironprop.optimizers, ironprop.schedules),
+]
+LAYERS = [import_module(f"ironprop.{name}") for name in ("_model", "_passes", "_training")]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__)
+def test_all_public_names_exist_once(module):
     assert len(set(module.__all__)) == len(module.__all__)
     for name in module.__all__:
         assert hasattr(module, name), name
@@ -51,27 +56,59 @@ def test_the_names_of_the_notebook_are_there():
 FUNCTIONS = [getattr(ironprop.notebook, name) for name in ironprop.notebook.__all__]
 
 
-@pytest.mark.parametrize("function", [*FUNCTIONS, ironprop.show_config], ids=lambda f: f.__name__)
+FUNCTIONS += [getattr(ironprop.metrics, name) for name in ironprop.metrics.__all__]
+METHODS = [
+    method
+    for name, method in inspect.getmembers(ironprop.Network, inspect.isfunction)
+    if not name.startswith("_")
+]
+METHODS += [ironprop.History.plot, ironprop.History.to_dict]
+NOTHING = [ironprop.notebook.backward_pass, ironprop.Network.apply_gradients]  # returned
+
+
+@pytest.mark.parametrize(
+    "function", [*FUNCTIONS, *METHODS, ironprop.show_config], ids=lambda f: f.__qualname__
+)
 def test_every_function_has_a_docstring_with_all_its_parameters(function):
     text = inspect.getdoc(function)
     assert text
     assert text.splitlines()[0].endswith(".")
     sections = re.findall(r"^(\w+)\n-+$", text, flags=re.MULTILINE)
-    parameters = list(inspect.signature(function).parameters)
+    parameters = [name for name in inspect.signature(function).parameters if name != "self"]
     if parameters:
         assert "Parameters" in sections
         body = re.split(r"^Parameters\n-+$", text, flags=re.MULTILINE)[1]
         for name in parameters:
-            assert re.search(rf"^(\w+, )*{name}(, \w+)* : ", body, flags=re.MULTILINE), name
-    if function is not ironprop.notebook.backward_pass:  # it returns nothing
+            # with its type, or as for another function
+            assert re.search(rf"^(\w+, )*{name}(, \w+)*( : |$)", body, flags=re.MULTILINE), name
+    if function not in NOTHING:
         assert "Returns" in sections
     assert "Examples" in sections
-    assert "Raises" in sections
+    assert "Raises" in sections or not parameters
 
 
-@pytest.mark.parametrize(
-    "module", [ironprop, ironprop.notebook, ironprop.network], ids=lambda m: m.__name__
-)
+CLASSES = [
+    ironprop.Network,
+    ironprop.EarlyStopping,
+    *(ironprop.losses.Huber, ironprop.losses.Quantile),
+    *(getattr(ironprop.optimizers, name) for name in ironprop.optimizers.__all__),
+    *(getattr(ironprop.schedules, n) for n in ironprop.schedules.__all__ if n != "Schedule"),
+]
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__qualname__)
+def test_every_class_has_a_docstring_with_all_its_parameters(cls):
+    text = inspect.getdoc(cls)
+    sections = re.findall(r"^(\w+)\n-+$", text, flags=re.MULTILINE)
+    assert {"Parameters", "Raises", "Examples"} <= set(sections)
+    body = re.split(r"^Parameters\n-+$", text, flags=re.MULTILINE)[1]
+    for name in inspect.signature(cls).parameters:
+        assert re.search(rf"^(\w+, )*{name}(, \w+)*( : |$)", body, flags=re.MULTILINE), name
+    for name, value in inspect.getmembers(cls, lambda value: isinstance(value, property)):
+        assert name.startswith("_") or value.__doc__, name
+
+
+@pytest.mark.parametrize("module", [*MODULES, *LAYERS], ids=lambda m: m.__name__)
 def test_the_examples_of_the_docstrings_run(module):
     finder = doctest.DocTestFinder(exclude_empty=True)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
@@ -130,6 +167,54 @@ print(len(os.listdir("/proc/self/task")) - tasks, threading.active_count())
 
 def test_an_import_loads_nothing_foreign_starts_no_thread_and_prints_nothing():
     assert run_python(IMPORT).splitlines() == ["[]", "0 1"]
+
+
+LAZY = """
+import sys
+import numpy
+import ironprop
+from ironprop.notebook import train
+print([name for name in sys.modules if name.startswith("ironprop.")])
+print(set(ironprop.__all__) <= set(dir(ironprop)), hasattr(ironprop, "nothing"))
+print(ironprop.Network is ironprop.network.Network, ironprop.optimizers.Adam().learning_rate)
+from ironprop import *
+print(EarlyStopping is callbacks.EarlyStopping, Network is ironprop.Network)
+"""
+
+
+def test_an_import_loads_the_networks_only_when_they_are_asked_for():
+    loaded, *rest = run_python(LAZY).splitlines()
+    assert loaded == "['ironprop._lazy', 'ironprop._core', 'ironprop.notebook']"
+    assert rest == ["True False", "True 0.001", "True True"]
+
+
+FORKED = """
+import os, sys, threading, time
+import ironprop
+
+class Slow:
+    # a finder that takes its time, so that the fork comes in the middle of an import
+    def find_spec(self, name, *_):
+        if name == "ironprop.schedules":
+            begun.set()
+            time.sleep(0.2)
+
+sys.meta_path.insert(0, Slow())
+begun = threading.Event()
+thread = threading.Thread(target=lambda: ironprop.Network)
+thread.start()
+begun.wait()
+child = os.fork()
+if child == 0:
+    os._exit(ironprop.Network([1, 1]).n_parameters)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+thread.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_fork_waits_for_what_is_being_loaded():
+    assert run_python(FORKED, timeout=20, PYTHONWARNINGS="ignore") == "2\n"
 
 
 def test_an_import_with_warnings_as_errors_is_silent():
