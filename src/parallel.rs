@@ -27,6 +27,15 @@ use std::time::{Duration, Instant};
 /// short against a time slice of a process that wants the core.
 const SPIN: Duration = Duration::from_micros(50);
 
+/// A wait for workers that is called a stall, if it also exceeds what the caller itself has worked: they had begun and have
+/// lost their cores to something else, for a time slice of some milliseconds.
+const STALL: Duration = Duration::from_micros(500);
+
+/// The rounds that callers then do by themselves: a share of the time that is large against a stall, and small against what
+/// another process may keep the core. It doubles with each stall that follows, up to `MOST_ALONE`.
+const ALONE: Duration = Duration::from_millis(10);
+const MOST_ALONE: Duration = Duration::from_millis(320);
+
 /// Jobs of a round, handed out one by one to whoever asks.
 #[derive(Debug)]
 pub struct Jobs<'a> {
@@ -95,6 +104,15 @@ struct Team {
     workers: [OnceLock<Worker>; MOST_THREADS],
     /// Workers that can be had: fewer once a thread could not be started.
     most: AtomicUsize,
+    /// Whether they are left alone for a while. Of whoever holds `busy`.
+    alone: UnsafeCell<Alone>,
+}
+
+/// How long callers do without workers, after a stall.
+#[derive(Clone, Copy)]
+struct Alone {
+    until: Option<Instant>,
+    next: Duration,
 }
 
 struct Worker {
@@ -102,7 +120,8 @@ struct Worker {
     parked: AtomicBool,
 }
 
-// SAFETY: `task` is written by whoever holds `busy`, while the gate is shut and nobody is inside, and read by those inside.
+// SAFETY: `task` is written by whoever holds `busy`, while the gate is shut and nobody is inside, and read by those inside;
+// `alone` is touched by whoever holds `busy` only.
 unsafe impl Sync for Team {}
 
 /// The team of the process that used it last.
@@ -131,6 +150,12 @@ impl Team {
             return None;
         }
         let free = Free(team);
+        // SAFETY: `busy` is held.
+        let alone = unsafe { &mut *team.alone.get() };
+        if alone.until.is_some_and(|until| Instant::now() < until) {
+            return None;
+        }
+        alone.until = None;
         let helpers = helpers.min(team.most.load(Ordering::Relaxed));
         let all = (1..=helpers).all(|worker| team.start(worker));
         (helpers > 0 && (all || team.workers[0].get().is_some())).then_some(free)
@@ -146,6 +171,7 @@ impl Team {
             panicked: AtomicBool::new(false),
             workers: [const { OnceLock::new() }; MOST_THREADS],
             most: AtomicUsize::new(MOST_THREADS),
+            alone: UnsafeCell::new(Alone { until: None, next: ALONE }),
         }
     }
 
@@ -178,6 +204,7 @@ impl Team {
         self.panicked.store(false, Ordering::Relaxed);
         // Sequentially consistent with `parked` in `wait`: either this sees a worker parked, or it sees the open gate.
         self.gate.store(Gate::new(round, helpers).0, Ordering::SeqCst);
+        let began = Instant::now();
         let inside = Inside(self);
         for worker in self.workers[..helpers].iter().filter_map(OnceLock::get) {
             if worker.parked.load(Ordering::SeqCst) {
@@ -185,7 +212,17 @@ impl Team {
             }
         }
         work(0, Jobs { next: &self.next, end: n_jobs });
+        let worked = began.elapsed();
         drop(inside);
+        let waited = began.elapsed().saturating_sub(worked);
+        // SAFETY: the caller holds `busy`.
+        let alone = unsafe { &mut *self.alone.get() };
+        if waited > STALL.max(worked) {
+            alone.until = Some(Instant::now() + alone.next);
+            alone.next = MOST_ALONE.min(2 * alone.next);
+        } else if waited < STALL / 8 && alone.next > ALONE {
+            alone.next -= alone.next / 256; // what has gone well for some hundred rounds is forgiven
+        }
         assert!(!self.panicked.load(Ordering::Acquire), "a worker of the thread team panicked");
     }
 

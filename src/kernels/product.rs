@@ -263,9 +263,13 @@ impl<T: Element> Kernel<T> for Multiply<'_, T> {
 /// of a nanosecond, and they take some 50 ns (measured at 1 to 16 rows of 8 to 32 numbers).
 const FEW_STEPS: usize = 128;
 
+/// Rows of such a product: what tiles spare in each of them is little, but it adds up.
+const FEW_ROWS: usize = 16;
+
 fn is_tiny<V: Vector>(kind: Kind, (rows, columns, depth): (usize, usize, usize)) -> bool {
     let lanes = if kind == Kind::InputGradient { 2 } else { V::LANES };
-    (1..=FEW_STEPS).contains(&rows.saturating_mul(columns.div_ceil(lanes)).saturating_mul(depth))
+    let steps = rows.saturating_mul(columns.div_ceil(lanes)).saturating_mul(depth);
+    rows <= FEW_ROWS && (1..=FEW_STEPS).contains(&steps)
 }
 
 /// Chains of single numbers beside each other: as many as keep the multiply-add units busy.

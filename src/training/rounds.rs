@@ -42,11 +42,17 @@ const JOB_BYTES: usize = 256 * 1024;
 /// once in each job.
 const JOB_SAMPLES: usize = 128;
 
+/// What an output costs beside its products, its activation above all, in floating-point operations.
+const WORK_PER_OUTPUT: usize = 40;
+
 impl Rounds {
     pub(super) fn of<T: Element>(passes: &Passes, n_samples: usize, settings: &Settings, online: bool) -> Self {
         let n = passes.layers.len();
-        let weights = passes.layers.iter().map(|layer| layer.n_inputs().saturating_mul(layer.width()));
-        let work = weights.fold(0, usize::saturating_add).saturating_mul(n_samples).saturating_mul(6);
+        let of_layer = |layer: &Dense| {
+            let products = layer.n_inputs().saturating_mul(layer.width()).saturating_mul(6);
+            products.saturating_add(layer.width().saturating_mul(WORK_PER_OUTPUT))
+        };
+        let work = passes.layers.iter().map(of_layer).fold(0, usize::saturating_add).saturating_mul(n_samples);
         let threads = if online { 1 } else { settings.threads.for_work(work) };
         let samples = Self::samples::<T>(passes, n_samples, threads);
         let update = |group| Update::of(passes, group, threads);
