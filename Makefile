@@ -51,7 +51,7 @@ test-valgrind: ## The core's tests under valgrind's memcheck, and faults that it
 fuzz: ## Fuzz the kernels for SECONDS_TO_RUN (60)
 	bash fuzz/run.sh
 
-accuracy: ## Sigmoid and tanh on all 2^32 float32 numbers, and many float64 ones
+accuracy: ## The activations on all 2^32 float32 numbers, and many float64 ones (half an hour)
 	IRONPROP_ALL_INPUTS=1 cargo test --locked --release --test core accuracy -- --nocapture
 
 bench: wheel ## Time the package against its peers

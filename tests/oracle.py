@@ -10,6 +10,7 @@ oracle and of ironprop alike.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
+ALL_ACTIVATIONS = (
+    *ACTIVATIONS,
+    "leaky_relu",
+    "elu",
+    "selu",
+    "gelu",
+    "silu",
+    "softplus",
+    "sin",
+    "identity",
+)
 GRADIENTS = ("notebook", "exact")
 
 
@@ -35,20 +47,107 @@ def dsig(a: Array) -> Array:
 
 
 def activate(z: Array, activation: str) -> Array:
-    if activation == "sigmoid":
-        return sig(z)
-    if activation == "tanh":
-        return np.tanh(z)
-    return np.maximum(z, z.dtype.type(0))
+    zero = z.dtype.type(0)
+    minus = np.minimum(z, zero)  # NaN stays NaN in this and the next
+    plus = np.maximum(z, zero)
+    match activation:
+        case "sigmoid":
+            return sig(z)
+        case "tanh":
+            return np.tanh(z)
+        case "relu":
+            return plus
+        case "leaky_relu":
+            return plus + minus / 100
+        case "elu":
+            return plus + np.expm1(minus)
+        case "selu":
+            return selu_scale(z.dtype) * (plus + selu_alpha(z.dtype) * np.expm1(minus))
+        case "gelu":
+            return z * normal(z)
+        case "silu":
+            return z * sig(z)
+        case "softplus":
+            return plus + np.log1p(np.exp(-np.abs(z)))
+        case "sin":
+            return np.sin(z)
+        case "identity":
+            return z + zero
+    raise ValueError(activation)
 
 
 def derive(a: Array, activation: str) -> Array:
     """Return the derivative, in terms of the activation's result."""
-    if activation == "sigmoid":
-        return dsig(a)
-    if activation == "tanh":
-        return a.dtype.type(1) - a * a
-    return (a > 0).astype(a.dtype)
+    one = a.dtype.type(1)
+    match activation:
+        case "sigmoid":
+            return dsig(a)
+        case "tanh":
+            return one - a * a
+        case "relu":
+            return (a > 0).astype(a.dtype)
+        case "leaky_relu":
+            return np.where(a > 0, one, one / 100)
+        case "elu":
+            return np.where(a > 0, one, a + one)
+        case "selu":
+            scale = selu_scale(a.dtype)
+            return np.where(a > 0, scale, a + scale * selu_alpha(a.dtype))
+        case "softplus":
+            return -np.expm1(-a)
+        case "identity":
+            return np.ones_like(a)
+    raise ValueError(activation)
+
+
+def derive_at(z: Array, activation: str) -> Array:
+    """Return the derivative at `z`, for those that the result does not determine too."""
+    one = z.dtype.type(1)
+    match activation:
+        case "gelu":
+            return normal(z) + z * np.exp(-z * z / 2) / np.sqrt(2 * pi(z.dtype))
+        case "silu":
+            return sig(z) * (one + z * sig(-z))
+        case "sin":
+            return np.cos(z)
+    return derive(activate(z, activation), activation)
+
+
+def pi(dtype: Any) -> Any:
+    return 4 * np.arctan(np.dtype(dtype).type(1))
+
+
+def selu_scale(dtype: Any) -> Any:
+    return np.dtype(dtype).type("1.0507009873554804934193349852946")
+
+
+def selu_alpha(dtype: Any) -> Any:
+    return np.dtype(dtype).type("1.6732632423543772848170429916717")
+
+
+def normal(z: Array) -> Array:
+    """Return the cumulative normal distribution.
+
+    By `math.erfc`; for `np.longdouble` by the series of erf where it is short, and by the continued
+    fraction of what lies beyond.
+    """
+    if z.dtype != np.longdouble:
+        erfc = np.vectorize(math.erfc, otypes=[float])
+        return (erfc(-z.astype(float) / math.sqrt(2)) / 2).astype(z.dtype)
+    density = np.exp(-z * z / 2) / np.sqrt(2 * pi(z.dtype))
+    near = np.clip(z, -2, 2)
+    term = total = near
+    for k in range(1, 50):
+        term = term * near * near / (2 * k + 1)
+        total = total + term
+    far = np.maximum(np.abs(z), 2)
+    fraction = far
+    for k in range(100, 0, -1):
+        fraction = far + k / fraction
+    beyond = density / fraction
+    return np.where(
+        np.abs(z) < 2, z.dtype.type(0.5) + density * total, np.where(z > 0, 1 - beyond, beyond)
+    )
 
 
 def mse(x: Array, y: Array) -> Any:
@@ -65,8 +164,9 @@ def forward_pass(
     A, dA = [], []
     for w, b in zip(W, B, strict=True):
         A.append(X)
-        X = activate(X @ w + b.reshape(1, -1), activation)
-        dA.append(derive(X, activation))
+        z = X @ w + b.reshape(1, -1)
+        X = activate(z, activation)
+        dA.append(derive_at(z, activation))
     return X, A, dA
 
 

@@ -29,7 +29,7 @@ from ironprop.notebook import (
     sig,
     train,
 )
-from oracle import ACTIVATIONS, GRADIENTS, Report, close, copies, tolerance
+from oracle import ACTIVATIONS, ALL_ACTIVATIONS, GRADIENTS, Report, close, copies, tolerance
 
 SOME = st.integers(1, 300) | st.sampled_from(strategies.BATCHES[1:])
 
@@ -405,26 +405,29 @@ def stepped_gradient(X, Y, W, B, activation, gradient):
     return [(old - new) / RATE for old, new in zip([*W, *B], [*new_W, *new_B], strict=True)]
 
 
-def away_from_the_kink(X, W, B):
+KINKED = ("relu", "leaky_relu", "elu", "selu")
+
+
+def away_from_the_kink(X, W, B, activation):
     """Return whether no pre-activation is so near to 0 that a small step crosses it."""
     for w, b in zip(W, B, strict=True):
         z = X @ w + b
         if np.abs(z).min() < 1e-3:
             return False
-        X = np.maximum(z, 0)
+        X = oracle.activate(z, activation)
     return True
 
 
 def random_net(index, activation, attempt=0):
-    """Draw a small net and batch; for relu one that is alive and away from the kink."""
+    """Draw a small net and batch; alive, and away from the kink where there is one."""
     random = np.random.default_rng([index, attempt])
     depth = int(random.integers(1, 5))
     sizes = tuple(int(size) for size in random.integers(1, 7, depth + 1))
     X, Y, W, B = strategies.arrays(sizes, int(random.integers(1, 6)), "float64", index + attempt)
-    if activation == "relu":
+    if activation in KINKED:
         slopes = oracle.gradients(X, Y, W, B, activation=activation, gradient="exact")
         alive = max(np.abs(slope).max() for slope in slopes) > 0.01
-        if not (alive and away_from_the_kink(X, W, B)):
+        if not (alive and away_from_the_kink(X, W, B, activation)):
             return random_net(index, activation, attempt + 1)
     return X, Y, W, B
 
@@ -446,7 +449,7 @@ def relative(actual, truth):
     return max(float(np.abs(a - t).max()) for a, t in zip(actual, truth, strict=True)) / scale
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", ALL_ACTIVATIONS)
 def test_the_exact_gradient_is_that_of_central_differences(activation):
     worst = 0.0
     for index in range(50):
@@ -456,7 +459,7 @@ def test_the_exact_gradient_is_that_of_central_differences(activation):
     assert worst <= 1e-7
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", ALL_ACTIVATIONS)
 def test_the_oracle_has_that_gradient_too_and_its_notebook_gradient_is_another(activation):
     others = []
     for index in range(20):
@@ -470,7 +473,7 @@ def test_the_oracle_has_that_gradient_too_and_its_notebook_gradient_is_another(a
     assert np.median(others) > 1e-3
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", ALL_ACTIVATIONS)
 def test_the_notebook_gradient_is_numpys_and_differs_from_the_exact_one(activation):
     gaps = []
     for index in range(50):
@@ -492,9 +495,9 @@ def test_the_notebook_gradient_is_numpys_and_differs_from_the_exact_one(activati
     assert np.median(gaps) > 1e-5, "the two gradients hardly differ: 0.5 is much more than rounding"
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", ALL_ACTIVATIONS)
 def test_the_float32_gradient_is_that_of_float64(activation):
-    # N2; for relu only where float32 rounding crosses no kink.
+    # N2; only where float32 rounding crosses no kink.
     for index in range(50):
         X, Y, W, B = random_net(index, activation)
         wide = stepped_gradient(X, Y, W, B, activation, "exact")
@@ -515,6 +518,52 @@ def test_a_fault_planted_in_a_gradient_is_seen_by_central_differences():
     wrong[0][0, 0] += 1e-6 * max(np.abs(slope).max() for slope in truth)
     assert relative(wrong, truth) > 1e-7
     assert relative(stepped_gradient(X, Y, W, B, "tanh", "notebook"), truth) > 1e-7
+
+
+# Each activation by itself --------------------------------------------------------------------------
+
+
+def through_one_unit(z, activation):
+    """Return activation and derivative of each number, from a network of one unit."""
+    one, zero = [np.ones((1, 1), z.dtype)], [np.zeros((1, 1), z.dtype)]
+    pred, _, dA = forward_pass(z.reshape(-1, 1), one, zero, activation=activation)
+    return pred.ravel(), dA[0].ravel()
+
+
+@pytest.mark.parametrize("dtype", strategies.DTYPES)
+@pytest.mark.parametrize("activation", ALL_ACTIVATIONS)
+def test_an_activation_is_its_formula_and_so_is_its_derivative(activation, dtype):
+    z = np.concatenate([np.linspace(-60, 60, 4001), np.geomspace(1e-6, 1, 200)]).astype(dtype)
+    z = np.concatenate([z, -z])
+    with np.errstate(under="ignore"):
+        truth = oracle.activate(z.astype(np.longdouble), activation)
+        true_slope = oracle.derive_at(z.astype(np.longdouble), activation)
+    pred, slope = through_one_unit(z, activation)
+    unit = np.finfo(dtype).eps
+    # Where exp would be smaller than any normal number, silu and gelu are 0.
+    assert np.all(np.abs(pred - truth) <= 4 * unit * np.abs(truth) + 1000 * np.finfo(dtype).tiny)
+    assert np.all(np.abs(slope - true_slope) <= 4 * unit)
+
+
+def test_gelu_agrees_with_the_formula_in_double_precision():
+    z = np.linspace(-12, 12, 10_001)
+    expected = z * oracle.normal(z)  # math.erfc, as in PyTorch
+    assert np.abs(through_one_unit(z, "gelu")[0] - expected).max() <= 1e-14
+
+
+def test_activations_keep_nan_and_have_their_limits():
+    inf = np.inf
+    for dtype in strategies.DTYPES:
+        x = np.array([np.nan, -inf, inf, -1e4, 1e4, -0.0], dtype)
+        for activation in ALL_ACTIVATIONS:
+            pred, _ = through_one_unit(x, activation)
+            with np.errstate(invalid="ignore", under="ignore"):
+                truth = oracle.activate(x, activation)
+            if activation in ("gelu", "silu"):
+                truth[1] = 0  # -inf * 0 in the formula
+            assert np.array_equal(np.isnan(pred), np.isnan(truth)), activation
+            finite = ~np.isnan(truth)
+            assert np.allclose(pred[finite], truth[finite], rtol=1e-6, atol=0), activation
 
 
 # The starting weights -----------------------------------------------------------------------------

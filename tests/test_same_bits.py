@@ -27,7 +27,7 @@ import strategies
 import training_run
 from bits import digest, same_bits
 from ironprop.notebook import backward_pass, forward_pass, initialize, mse, sig, train
-from oracle import ACTIVATIONS, GRADIENTS, batches, copies
+from oracle import ACTIVATIONS, ALL_ACTIVATIONS, GRADIENTS, batches, copies
 from processes import run_python
 
 GOLDEN = Path(__file__).parent / "data" / "golden.json"
@@ -69,9 +69,10 @@ def products(start, left, right, dtype):
 
 
 def through_one_unit(z, activation):
-    """Return the activation of each number, from a network of one unit."""
+    """Return activation and derivative of each number, from a network of one unit."""
     one, zero = [np.ones((1, 1), z.dtype)], [np.zeros((1, 1), z.dtype)]
-    return forward_pass(z.reshape(-1, 1), one, zero, activation=activation)[0].reshape(z.shape)
+    pred, _, dA = forward_pass(z.reshape(-1, 1), one, zero, activation=activation)
+    return pred.reshape(z.shape), dA[0].reshape(z.shape)
 
 
 def step_by_chains(X, Y, W, B, rate, activation, gradient):
@@ -79,14 +80,16 @@ def step_by_chains(X, Y, W, B, rate, activation, gradient):
     dtype = X.dtype.name
     zero, A, dA = X.dtype.type(0), [X], []
     for w, b in zip(W, B, strict=True):
-        a = through_one_unit(products(b, A[-1], w, dtype), activation)
+        a, slope = through_one_unit(products(b, A[-1], w, dtype), activation)
         A.append(a)
         if activation == "tanh":
             dA.append(
                 np.array([chain(1, [(-x, x)], dtype) for x in a.flat], dtype).reshape(a.shape)
             )
-        else:
+        elif activation in ("sigmoid", "relu"):
             dA.append(a * (1 - a) if activation == "sigmoid" else (a > 0).astype(dtype))
+        else:
+            dA.append(slope)
     new_W, new_B = copies(W), copies(B)
     E = (A[-1] - Y) * dA[-1]
     ones = np.ones((1, len(X)), dtype)
@@ -105,7 +108,7 @@ def step_by_chains(X, Y, W, B, rate, activation, gradient):
     st.lists(st.integers(1, 11), min_size=2, max_size=4),
     st.integers(1, 9),
     st.sampled_from(strategies.DTYPES),
-    st.sampled_from(ACTIVATIONS),
+    st.sampled_from(ALL_ACTIVATIONS),
     st.sampled_from(GRADIENTS),
     strategies.seeds,
 )
@@ -139,7 +142,7 @@ def test_a_descending_chain_or_a_product_that_is_rounded_would_be_seen():
 @pytest.mark.parametrize("dtype", strategies.DTYPES)
 def test_sig_is_the_sigmoid_of_the_layers(dtype):
     z = np.linspace(-800, 800, 4001).astype(dtype)
-    assert same_bits(sig(z), through_one_unit(z, "sigmoid"))
+    assert same_bits(sig(z), through_one_unit(z, "sigmoid")[0])
     for length in range(40):
         assert same_bits(sig(z[2000 : 2000 + length]), sig(z)[2000 : 2000 + length])
 

@@ -24,7 +24,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-    Activation = Literal["sigmoid", "tanh", "relu"]
+    Activation = Literal[
+        "sigmoid",
+        "tanh",
+        "relu",
+        "leaky_relu",
+        "elu",
+        "selu",
+        "gelu",
+        "silu",
+        "softplus",
+        "sin",
+        "identity",
+    ]
     Gradient = Literal["notebook", "exact"]
     Scheme = Literal[
         "normal",
@@ -177,8 +189,8 @@ def forward_pass(
         Weights, one array a layer.
     B : sequence of array_like, each of shape (1, n_outputs) or (n_outputs,)
         Biases, one array a layer.
-    activation : {"sigmoid", "tanh", "relu"}
-        The function :math:`\sigma`.
+    activation : {"sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "sin", "identity"}
+        The function :math:`\sigma`; see the notes.
 
     Returns
     -------
@@ -188,7 +200,7 @@ def forward_pass(
         ``A[i]`` is the input of layer ``i``; ``A[0]`` is `X` itself if it is an array.
     dA : list of ndarray
         ``dA[i]`` is the activation's derivative at the output of layer ``i``: ``a * (1 - a)`` for the sigmoid,
-        ``1 - a**2`` for tanh, and 1 where ``a > 0``, else 0, for relu.
+        and so on, see the notes.
 
     Raises
     ------
@@ -198,6 +210,30 @@ def forward_pass(
         If shapes or list lengths do not fit, or `activation` is unknown.
     MemoryError
         If the results do not fit into memory.
+
+    Notes
+    -----
+    With :math:`z = x W_i + b_i`, the function and the derivative that ``dA`` holds:
+
+    ==========  =====================================  =====================================
+    sigmoid     ``1 / (1 + exp(-z))``                  ``a * (1 - a)``
+    tanh        ``tanh(z)``                            ``1 - a**2``
+    relu        ``max(z, 0)``                          1 where ``a > 0``, else 0
+    leaky_relu  ``z`` where ``z > 0``, else ``z/100``  1 where ``a > 0``, else 0.01
+    elu         ``z`` where ``z > 0``,                 1 where ``a > 0``,
+                else ``exp(z) - 1``                    else ``a + 1``
+    selu        ``s * z`` where ``z > 0``,             ``s`` where ``a > 0``,
+                else ``s * t * (exp(z) - 1)``          else ``a + s * t``
+    gelu        ``z * P(z)``                           ``P(z) + z * p(z)``
+    silu        ``z * S(z)``                           ``S(z) * (1 + z * (1 - S(z)))``
+    softplus    ``log(1 + exp(z))``                    ``1 - exp(-a)``
+    sin         ``sin(z)``                             ``cos(z)``
+    identity    ``z``                                  1
+    ==========  =====================================  =====================================
+
+    Here :math:`P` and :math:`p` are the normal distribution and its density (gelu is the exact one, with erf),
+    :math:`S` is the sigmoid, and ``s = 1.0507009873554805``, ``t = 1.6732632423543772`` are selu's constants
+    (Klambauer et al., 2017).
 
     Examples
     --------
@@ -309,8 +345,8 @@ def train(
         The step size, positive and finite.
     gradient : {"notebook", "exact"}
         See `backward_pass`.
-    activation : {"sigmoid", "tanh", "relu"}
-        The activation of every layer.
+    activation : {"sigmoid", "tanh", "relu", ...}
+        The activation of every layer: one of those that `forward_pass` lists.
     batch_size : int, optional
         Samples in one step, at most ``n_samples`` (the default). The last batch of an epoch may be smaller.
     shuffle : bool

@@ -5,13 +5,13 @@
 //! ```text
 //! gelu(z)  = z · Φ(z)         = max(z, 0) − x · Q(x)
 //! gelu′(z) = Φ(z) + z · φ(z)  = 1 + e · w for z ≥ 0, else −e · w         w = x / √(2π) − Q(x) / e
-//! Q(x)     = e · F(v) / (x + 3)                                          e = exp(−x² / 2), v = x / (x + 3)
+//! Q(x)     = e · F(v) / (x + k)                                          e = exp(−x² / 2), v = x / (x + k)
 //! ```
 //!
-//! F falls smoothly from 1.5 to 0.43, and is a minimax polynomial in v − `CENTRE`: near the upper end of v, so that the terms add
+//! F falls smoothly from k / 2 to 0.43, and is a minimax polynomial in v − `CENTRE`: near the upper end of v, so that the terms add
 //! up instead of cancelling, and where the rounding of the coefficients matters least. Then x · Q(x) = e · (v · F(v)) is right in its own units down to where it vanishes. For that
 //! the exponent needs more digits than x² / 2 has: x² = high + low by a fused multiply-add, and low goes into the
-//! reduced argument of exp. The power of two in e = s · (1 + t) is multiplied into the other factor, which rounds nothing.
+//! reduced argument of exp, and so does the rounding error of x + k, as a factor of v. The power of two in e = s · (1 + t) is multiplied into the other factor, which rounds nothing.
 //!
 //! Where e falls below the smallest normal number (|z| > 37.6, in f32 13.2) it is 0: gelu is smaller than that number
 //! already, its derivative at most 15 times as large.
@@ -24,6 +24,8 @@ use super::vector::{Arithmetic, Element};
 pub trait Normal: Copy + 'static {
     /// Beyond this e is 0.
     const NORMAL_RANGE: Self;
+    /// k, and 1 / k: the larger, the shorter is F's polynomial, and the steeper is F.
+    const SHIFT: (Self, Self);
     /// Where F's polynomial has its origin.
     const CENTRE: Self;
     /// The coefficients of F (Remez, relative), up to x = 37.7 in f64 and 13.3 in f32.
@@ -32,26 +34,29 @@ pub trait Normal: Copy + 'static {
 
 impl Normal for f32 {
     const NORMAL_RANGE: Self = 13.5;
-    const CENTRE: Self = 0.794_921_9; // 407 / 512, exactly
+    const SHIFT: (Self, Self) = (2.0, 0.5);
+    const CENTRE: Self = 0.729_492_2; // 747 / 1024
     const F: &'static [Self] = &[
-        0.498_231_6,
-        -0.583_151_16,
-        0.556_096_4,
-        -0.385_713_96,
-        0.122_495_614,
-        0.107_997_544,
-        -0.106_239_04,
-        0.153_775_44,
-        0.417_263_27,
-        0.313_929_95,
-        0.101_277_32,
-        0.010_801_515,
+        0.529_744_6,
+        -0.567_187_96,
+        0.286_115_05,
+        0.161_071_29,
+        -0.267_970_03,
+        -0.134_815_95,
+        0.303_020_42,
+        0.268_015_7,
+        -0.378_370_85,
+        -0.941_617_25,
+        -0.860_002_2,
+        -0.393_894_58,
+        -0.074_970_38,
     ];
 }
 
 impl Normal for f64 {
     const NORMAL_RANGE: Self = 38.0;
-    const CENTRE: Self = 0.808_593_75;
+    const SHIFT: (Self, Self) = (3.0, 1.0 / 3.0);
+    const CENTRE: Self = 0.808_593_75; // 207 / 256
     const F: &'static [Self] = &[
         0.490_361_785_199_319_56,
         -0.568_160_453_285_920_7,
@@ -88,10 +93,15 @@ unsafe fn parts<V: Arithmetic>(z: V) -> [V; 6] {
     unsafe {
         let (zero, half) = (V::splat(V::Element::ZERO), V::splat(V::Element::from_f64(0.5)));
         let x = z.abs().at_most(V::splat(V::Element::NORMAL_RANGE));
+        let (shift, reciprocal) = (V::splat(V::Element::SHIFT.0), V::splat(V::Element::SHIFT.1));
+        let denominator = x.add(shift);
+        let v = x.div(denominator);
+        // The sum's rounding error, as a part of it: (1 − v) / k is 1 / (x + k).
+        let excess = denominator.sub(shift).sub(x);
+        let inverse = v.neg_mul_add(reciprocal, reciprocal);
         let high = x.mul(x);
-        let low = x.mul_add(x, zero.sub(high));
-        let [minus_s, minus_t] = exp::exp_of_minus_sum(high.mul(half), low.mul(half));
-        let v = x.div(x.add(V::splat(V::Element::from_f64(3.0))));
+        let low = x.mul_add(x, zero.sub(high)).mul(half);
+        let [minus_s, minus_t] = exp::exp_of_minus_sum(high.mul(half), excess.neg_mul_add(inverse, low));
         let f = polynomial(V::Element::F, v.sub(V::splat(V::Element::CENTRE)));
         [zero.select_less(z, z, zero), x, v, f, minus_s, minus_t]
     }
@@ -129,9 +139,9 @@ pub(super) unsafe fn gelu_and_derivative<V: Arithmetic>(z: V) -> (V, V) {
         let parts = parts(z);
         let [_, x, v, f, minus_s, minus_t] = parts;
         let (zero, one) = (V::splat(V::Element::ZERO), V::splat(V::Element::ONE));
-        let (third, density) = (V::Element::from_f64(1.0 / 3.0), V::Element::from_f64(DENSITY_AT_0));
-        // Q / e = F · (1 − v) / 3
-        let w = v.neg_mul_add(f, f).neg_mul_add(V::splat(third), x.mul(V::splat(density)));
+        let density = V::Element::from_f64(DENSITY_AT_0);
+        // Q / e = F · (1 − v) / k
+        let w = v.neg_mul_add(f, f).neg_mul_add(V::splat(V::Element::SHIFT.1), x.mul(V::splat(density)));
         let minus_scaled = z.select_less(zero, zero.sub(w), w).mul(minus_s);
         let above = z.select_less(zero, zero, one).sub(minus_scaled);
         (gelu_of_parts(parts), minus_scaled.mul_add(minus_t, above))

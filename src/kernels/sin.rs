@@ -121,13 +121,14 @@ unsafe fn reduced<V: Arithmetic>(z: V) -> (V, V) {
     }
 }
 
-/// ± sin r, where x = ± r.
+/// ± sin r, where x = ± r; rounding errors do not lead beyond ±1.
 #[inline(always)]
 unsafe fn sin_of_reduced<V: Arithmetic>(r: V, x: V) -> V {
     // SAFETY: the caller runs on a CPU of V's level.
     unsafe {
         let r2 = r.mul(r);
-        x.mul(r2).mul_add(polynomial(V::Element::S, r2), x)
+        let sin = x.mul(r2).mul_add(polynomial(V::Element::S, r2), x);
+        sin.abs().at_most(V::splat(V::Element::ONE)).with_sign_of(sin)
     }
 }
 

@@ -13,13 +13,15 @@ fn all_inputs() -> bool {
     std::env::var_os("IRONPROP_ALL_INPUTS").is_some()
 }
 
+/// The exact values of float32 and of float64 numbers.
+type Exact = (fn(f64) -> f64, fn(f64) -> exact::Pair);
+
 /// A function and what is known of it.
 #[derive(Clone, Copy)]
 struct Case {
     name: &'static str,
     activation: Activation,
-    /// The exact values of float32 and of float64 numbers.
-    exact: (fn(f64) -> f64, fn(f64) -> exact::Pair),
+    exact: Exact,
     /// The largest error in units of the last place.
     most: f64,
     /// Between which results lie.

@@ -156,7 +156,7 @@ pub(crate) fn gelu(z: f64) -> Pair {
 /// sin z for |z| up to a million: z − m · π with π in four parts.
 pub(crate) fn sin(z: f64) -> Pair {
     const PI: [f64; 4] =
-        [3.141_592_653_589_793, 1.224_646_799_147_353_2e-16, -2.994_769_809_718_339_7e-33, 1.112_454_220_863_365_3e-49];
+        [std::f64::consts::PI, 1.224_646_799_147_353_2e-16, -2.994_769_809_718_339_7e-33, 1.112_454_220_863_365_3e-49];
     let m = (z / PI[0]).round();
     let mut r = Pair(z, 0.0);
     for part in PI {

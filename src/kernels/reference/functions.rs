@@ -144,17 +144,21 @@ fn softplus<T: Element>(z: T) -> T {
 fn gelu<T: Element>(z: T) -> (T, T) {
     let (half, range) = (T::from_f64(0.5), T::NORMAL_RANGE);
     let x = if range < z.abs() { range } else { z.abs() };
+    let (shift, reciprocal) = T::SHIFT;
+    let denominator = x + shift;
+    let v = x / denominator;
+    let excess = denominator - shift - x;
     let high = x * x;
-    let low = x.mul_add(x, T::ZERO - high);
+    let low = x.mul_add(x, T::ZERO - high) * half;
+    let low = (-excess).mul_add((-v).mul_add(reciprocal, reciprocal), low);
     let (r, minus_s, n) = reduced(high * half);
     let minus_s = if -T::SIGMOID_RANGE.0 < high * half { T::ZERO } else { minus_s };
-    let minus_t = monotone_minus_t(r + (-n).mul_add(T::LN_2_EXCESS, low * half));
-    let v = x / (x + T::from_f64(3.0));
+    let minus_t = monotone_minus_t(r + (-n).mul_add(T::LN_2_EXCESS, low));
     let f = polynomial(T::F, v - T::CENTRE);
     let positive = if T::ZERO < z { z } else { T::ZERO };
     let minus_scaled = v * f * minus_s;
     let gelu = (-minus_scaled).mul_add(minus_t, positive + minus_scaled);
-    let w = (-(-v).mul_add(f, f)).mul_add(T::from_f64(1.0 / 3.0), x * T::from_f64(DENSITY_AT_0));
+    let w = (-(-v).mul_add(f, f)).mul_add(reciprocal, x * T::from_f64(DENSITY_AT_0));
     let (w, limit) = if z < T::ZERO { (T::ZERO - w, T::ZERO) } else { (w, T::ONE) };
     let minus_scaled = w * minus_s;
     (gelu, minus_scaled.mul_add(minus_t, limit - minus_scaled))
@@ -181,7 +185,10 @@ fn sin_cos<T: Element>(z: T) -> (T, T) {
     let m = sum - T::WHOLE_ROUNDER;
     let r = T::PI.into_iter().fold(z, |r, part| (-m).mul_add(part, r));
     let sign = T::ONE.with_sign_of(sum.shift_into_sign());
-    let sin = |r: T| (r * sign * (r * r)).mul_add(polynomial(T::S, r * r), r * sign);
+    let sin = |r: T| {
+        let sin = (r * sign * (r * r)).mul_add(polynomial(T::S, r * r), r * sign);
+        if T::ONE < sin.abs() { T::ONE.with_sign_of(sin) } else { sin }
+    };
     let [high, low] = T::FRAC_PI_2;
     (sin(r), sin(high - r.abs() + low))
 }
