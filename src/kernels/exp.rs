@@ -14,8 +14,7 @@
 
 use super::vector::{Arithmetic, Element};
 
-/// The constants of one number type. `C` are the coefficients of −q(−r), `P` those of p in `tanh z = z + z³ p(z²)`, both
-/// minimax fits (Remez).
+/// The constants of one number type. `C` are the coefficients of −q(−r), a minimax fit (Remez).
 pub trait Exponential: Copy + 'static {
     /// 1 / ln 2
     const LOG2_E: Self;
@@ -31,14 +30,8 @@ pub trait Exponential: Copy + 'static {
     const MINUS_EPSILON_RECIPROCAL: Self;
     /// Beyond this sigmoid is 1; and below this one it is smaller than any normal number.
     const SIGMOID_RANGE: (Self, Self);
-    /// Beyond this tanh is 1.
-    const TANH_RANGE: Self;
-    /// Below this tanh is taken from its own polynomial: 1 − 2/d would lose digits.
-    const TANH_SMALL: Self;
     /// Coefficients of the exponential.
     const C: &'static [Self];
-    /// Coefficients of the small tanh.
-    const P: &'static [Self];
 
     /// −q(−r) for `r` = −r, with its square: the sequence is short rather than sparing, since sigmoid waits for it.
     ///
@@ -46,24 +39,6 @@ pub trait Exponential: Copy + 'static {
     ///
     /// The CPU has the instructions of `V`.
     unsafe fn q<V: Arithmetic<Element = Self>>(r: V, r2: V) -> V
-    where
-        Self: Element;
-
-    /// −t for `r` = −r.
-    ///
-    /// # Safety
-    ///
-    /// The CPU has the instructions of `V`.
-    unsafe fn minus_t<V: Arithmetic<Element = Self>>(r: V) -> V
-    where
-        Self: Element;
-
-    /// p(z²)
-    ///
-    /// # Safety
-    ///
-    /// The CPU has the instructions of `V`.
-    unsafe fn p<V: Arithmetic<Element = Self>>(z2: V) -> V
     where
         Self: Element;
 }
@@ -83,10 +58,7 @@ impl Exponential for f32 {
     const RECIPROCAL_ROUNDER: Self = 12_582_912.0 + 127.0;
     const MINUS_EPSILON_RECIPROCAL: Self = -8_388_608.0;
     const SIGMOID_RANGE: (Self, Self) = (-87.336_54, 64.0);
-    const TANH_RANGE: Self = 16.0;
-    const TANH_SMALL: Self = 0.55;
     const C: &'static [Self] = &[-0.5, 0.166_665_35, -0.041_667_24, 0.008_367_435, -0.001_386_342_9];
-    const P: &'static [Self] = &[-0.333_329_47, 0.133_207_29, -0.052_672_01, 0.016_437_879];
 
     #[inline(always)]
     unsafe fn q<V: Arithmetic<Element = Self>>(r: V, r2: V) -> V {
@@ -94,26 +66,6 @@ impl Exponential for f32 {
         unsafe {
             let (c01, c23) = (pair(Self::C, 0, r), pair(Self::C, 2, r));
             r2.mul_add(r2.mul_add(V::splat(Self::C[4]), c23), c01)
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn minus_t<V: Arithmetic<Element = Self>>(r: V) -> V {
-        // SAFETY: the caller runs on a CPU of V's level.
-        unsafe {
-            let r2 = r.mul(r);
-            let (c01, c23) = (pair(Self::C, 0, r), pair(Self::C, 2, r));
-            let c24 = r2.mul_add(V::splat(Self::C[4]), c23);
-            r2.mul(r2).mul_add(c24, r2.mul_add(c01, r))
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn p<V: Arithmetic<Element = Self>>(z2: V) -> V {
-        // SAFETY: the caller runs on a CPU of V's level.
-        unsafe {
-            let p = z2.mul_add(V::splat(Self::P[3]), V::splat(Self::P[2]));
-            z2.mul_add(z2.mul_add(p, V::splat(Self::P[1])), V::splat(Self::P[0]))
         }
     }
 }
@@ -126,8 +78,6 @@ impl Exponential for f64 {
     const RECIPROCAL_ROUNDER: Self = 6_755_399_441_055_744.0 + 1023.0;
     const MINUS_EPSILON_RECIPROCAL: Self = -4_503_599_627_370_496.0;
     const SIGMOID_RANGE: (Self, Self) = (-708.396_418_532_264_1, 64.0);
-    const TANH_RANGE: Self = 32.0;
-    const TANH_SMALL: Self = 0.55;
     const C: &'static [Self] = &[
         -0.5,
         0.166_666_666_666_664_33,
@@ -140,18 +90,6 @@ impl Exponential for f64 {
         -2.762_517_202_586_828e-7,
         2.497_822_514_750_029_5e-8,
     ];
-    const P: &'static [Self] = &[
-        -0.333_333_333_333_323_16,
-        0.133_333_333_331_689_37,
-        -0.053_968_253_876_165_294,
-        0.021_869_485_976_468_48,
-        -0.008_863_194_522_931_998,
-        0.003_591_719_829_007_991,
-        -0.001_453_217_330_999_086_3,
-        0.000_579_138_544_107_072_3,
-        -0.000_210_304_666_841_612_25,
-        5.102_291_585_762_729e-5,
-    ];
 
     #[inline(always)]
     unsafe fn q<V: Arithmetic<Element = Self>>(r: V, r2: V) -> V {
@@ -161,32 +99,6 @@ impl Exponential for f64 {
             let c03 = r2.mul_add(pair(Self::C, 2, r), pair(Self::C, 0, r));
             let c47 = r2.mul_add(pair(Self::C, 6, r), pair(Self::C, 4, r));
             r4.mul_add(r4.mul_add(pair(Self::C, 8, r), c47), c03)
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn minus_t<V: Arithmetic<Element = Self>>(r: V) -> V {
-        // SAFETY: the caller runs on a CPU of V's level.
-        unsafe {
-            let r2 = r.mul(r);
-            let r4 = r2.mul(r2);
-            let c25 = r2.mul_add(pair(Self::C, 4, r), pair(Self::C, 2, r));
-            let c69 = r2.mul_add(pair(Self::C, 8, r), pair(Self::C, 6, r));
-            r4.mul_add(r4.mul_add(c69, c25), r2.mul_add(pair(Self::C, 0, r), r))
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn p<V: Arithmetic<Element = Self>>(z2: V) -> V {
-        // SAFETY: the caller runs on a CPU of V's level.
-        unsafe {
-            let z4 = z2.mul(z2);
-            let (mut even, mut odd) = (V::splat(Self::P[8]), V::splat(Self::P[9]));
-            for i in [6, 4, 2, 0] {
-                even = z4.mul_add(even, V::splat(Self::P[i]));
-                odd = z4.mul_add(odd, V::splat(Self::P[i + 1]));
-            }
-            z2.mul_add(odd, even)
         }
     }
 }
@@ -203,10 +115,10 @@ unsafe fn reduced<V: Arithmetic>(m: V) -> [V; 3] {
     }
 }
 
-/// −t for `r` = −r, as `minus_t`, but with r itself in the last sum: the error of the other term is smaller than what t changes
-/// from one r to the next, so that t never falls.
+/// −t for `r` = −r, with r itself in the last sum: the error of the other term is smaller than what t changes from one r
+/// to the next, so that t never falls.
 #[inline(always)]
-unsafe fn monotone_minus_t<V: Arithmetic>(r: V) -> V {
+unsafe fn minus_t<V: Arithmetic>(r: V) -> V {
     // SAFETY: the caller runs on a CPU of V's level.
     unsafe {
         let r2 = r.mul(r);
@@ -236,7 +148,7 @@ pub(super) unsafe fn exp_of_minus<V: Arithmetic>(m: V) -> V {
     unsafe {
         let [r, minus_s, n] = reduced(m);
         let zero = V::splat(V::Element::ZERO);
-        let minus_t = monotone_minus_t(n.neg_mul_add(V::splat(V::Element::LN_2_EXCESS), r));
+        let minus_t = minus_t(n.neg_mul_add(V::splat(V::Element::LN_2_EXCESS), r));
         let exp = minus_t.mul_add(minus_s, zero.sub(minus_s));
         V::splat(-V::Element::SIGMOID_RANGE.0).select_less(m, zero, exp)
     }
@@ -254,11 +166,11 @@ pub(super) unsafe fn exp_of_minus_sum<V: Arithmetic>(m: V, low: V) -> [V; 2] {
     unsafe {
         let [r, minus_s, n] = reduced(m);
         let minus_s = V::splat(-V::Element::SIGMOID_RANGE.0).select_less(m, V::splat(V::Element::ZERO), minus_s);
-        [minus_s, monotone_minus_t(r.add(n.neg_mul_add(V::splat(V::Element::LN_2_EXCESS), low)))]
+        [minus_s, minus_t(r.add(n.neg_mul_add(V::splat(V::Element::LN_2_EXCESS), low)))]
     }
 }
 
-/// 1 − exp −m for m ≥ 0, right in its own units near 0 as well: (1 − s) − s · t.
+/// 1 − exp −m for m ≥ 0, right in its own units near 0 as well.
 ///
 /// # Safety
 ///
@@ -267,7 +179,24 @@ pub(super) unsafe fn exp_of_minus_sum<V: Arithmetic>(m: V, low: V) -> [V; 2] {
 pub(super) unsafe fn one_minus_exp_of_minus<V: Arithmetic>(m: V) -> V {
     // SAFETY: the caller runs on a CPU of V's level.
     unsafe {
-        let [r, minus_s, _] = reduced(m.at_most(V::splat(V::Element::SIGMOID_RANGE.1)));
-        monotone_minus_t(r).neg_mul_add(minus_s, V::splat(V::Element::ONE).add(minus_s))
+        let [minus_s, minus_t] = exp_of_minus_near_1(m.at_most(V::splat(V::Element::SIGMOID_RANGE.1)));
+        minus_t.neg_mul_add(minus_s, V::splat(V::Element::ONE).add(minus_s))
+    }
+}
+
+/// −s and −t, where exp −m = s · (1 + t), for 1 ± s · (1 + t), in which s · t counts the less the smaller s is. So the excess of ln 2
+/// goes beside the polynomial, where it costs no rounding of r.
+///
+/// # Safety
+///
+/// The CPU has the instructions of `V`.
+#[inline(always)]
+pub(super) unsafe fn exp_of_minus_near_1<V: Arithmetic>(m: V) -> [V; 2] {
+    // SAFETY: the caller runs on a CPU of V's level.
+    unsafe {
+        let [r, minus_s, n] = reduced(m);
+        let r2 = r.mul(r);
+        let excess = n.mul(V::splat(-V::Element::LN_2_EXCESS));
+        [minus_s, r.add(r2.mul_add(V::Element::q(r, r2), excess))]
     }
 }

@@ -291,6 +291,21 @@ fn sin_is_exact_to_four_ulp() {
 }
 
 #[test]
+fn float64_functions_do_not_fall_where_the_power_of_two_changes() {
+    let level = Level::current().unwrap();
+    for (activation, scale) in [(Activation::Tanh, 0.5), (Activation::Elu, -1.0), (Activation::Sigmoid, 1.0)] {
+        for n in 0..60 {
+            let middle = ((f64::from(n) + 0.5) * std::f64::consts::LN_2 * scale).to_bits();
+            let z: Vec<f64> = (middle - 2048..middle + 2048).map(f64::from_bits).collect();
+            let mut results = vec![0.0; z.len()];
+            elementwise::activate(level, activation, &z, &mut results);
+            let rises = |pair: &[f64]| if scale > 0.0 { pair[0] <= pair[1] } else { pair[1] <= pair[0] };
+            assert!(results.windows(2).all(rises), "{activation:?} falls near {:e}", f64::from_bits(middle));
+        }
+    }
+}
+
+#[test]
 fn exp_of_a_negative_number_is_exact_to_two_ulp_and_monotone() {
     let (level, mut found) = (Level::current().unwrap(), Found::default());
     let n = if all_inputs() { 1 << 24 } else { 1 << 17 };

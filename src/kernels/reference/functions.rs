@@ -25,21 +25,6 @@ fn q<T: Element>(r: T) -> T {
     r4.mul_add(r4.mul_add(line(&c[8..], r), c47), c03)
 }
 
-/// −(exp r − 1) for −r, of `exp.rs`.
-fn minus_t<T: Element>(r: T) -> T {
-    let (c, r2) = (T::C, r * r);
-    let r4 = r2 * r2;
-    let first = r2.mul_add(line(c, r), r);
-    if let &[.., c4] = c
-        && c.len() == 5
-    {
-        return r4.mul_add(r2.mul_add(c4, line(&c[2..], r)), first);
-    }
-    let c25 = r2.mul_add(line(&c[4..], r), line(&c[2..], r));
-    let c69 = r2.mul_add(line(&c[8..], r), line(&c[6..], r));
-    r4.mul_add(r4.mul_add(c69, c25), first)
-}
-
 /// 1 / (1 + exp −z), not yet flushed; see `sigmoid.rs` for the mathematics.
 fn sigmoid<T: Element>(z: T) -> T {
     let (least, most) = T::SIGMOID_RANGE;
@@ -58,33 +43,15 @@ fn sigmoid<T: Element>(z: T) -> T {
     T::ONE / minus_t.mul_add(excess.mul_add(minus_s, minus_s), T::ONE - minus_s)
 }
 
-/// The hyperbolic tangent, not yet flushed; see `sigmoid.rs` for the mathematics.
+/// The hyperbolic tangent, not yet flushed.
 fn tanh<T: Element>(z: T) -> T {
-    let (two, magnitude) = (T::ONE + T::ONE, z.abs());
-    if magnitude < T::TANH_SMALL {
-        let z2 = magnitude * magnitude;
-        return (magnitude * z2).mul_add(p(z2), magnitude).with_sign_of(z);
-    }
-    if T::TANH_RANGE < magnitude {
-        return T::ONE.with_sign_of(z);
-    }
-    let minus_y = two * (T::ZERO - magnitude);
-    let sum = (-minus_y).mul_add(T::LOG2_E, T::ROUNDER);
-    let n = sum - T::ROUNDER;
-    let minus_s = sum.shift_into_exponent();
-    let r = n.mul_add(T::LN_2, minus_y);
-    (T::ONE - two / minus_t(r).mul_add(minus_s, T::ONE - minus_s)).with_sign_of(z)
-}
-
-/// p(z²) of `sigmoid.rs`: four coefficients by Horner's rule, ten by even and odd ones.
-fn p<T: Element>(z2: T) -> T {
-    let c = T::P;
-    if let &[p0, p1, p2, p3] = c {
-        return z2.mul_add(z2.mul_add(z2.mul_add(p3, p2), p1), p0);
-    }
-    let z4 = z2 * z2;
-    let horner = |start: usize| (0..start).rev().skip(1).step_by(2).fold(c[start], |sum, i| z4.mul_add(sum, c[i]));
-    z2.mul_add(horner(9), horner(8))
+    let (half, m, most) = (T::from_f64(0.5), T::from_f64(2.0) * z.abs(), T::SIGMOID_RANGE.1);
+    let (minus_s, minus_t) = exp_of_minus_near_1(if most < m { most } else { m });
+    let start = half + minus_s * half;
+    let high = (-minus_t).mul_add(minus_s * half, start);
+    let low = (-minus_t).mul_add(minus_s * half, start - high);
+    let quotient = high / minus_t.mul_add(minus_s * half, half - minus_s * half);
+    (high + high.mul_add(quotient, low)).with_sign_of(z)
 }
 
 /// `Σ coefficients[i] · x^i`: even and odd coefficients each by Horner's rule.
@@ -104,14 +71,14 @@ fn reduced<T: Element>(m: T) -> (T, T, T) {
 }
 
 /// −t for −r, with r itself in the last sum.
-fn monotone_minus_t<T: Element>(r: T) -> T {
+fn minus_t<T: Element>(r: T) -> T {
     (r * r).mul_add(q(r), r)
 }
 
 /// exp −m, or 0 where it is below the smallest normal number.
 fn exp_of_minus<T: Element>(m: T) -> T {
     let (r, minus_s, n) = reduced(m);
-    let minus_t = monotone_minus_t((-n).mul_add(T::LN_2_EXCESS, r));
+    let minus_t = minus_t((-n).mul_add(T::LN_2_EXCESS, r));
     if -T::SIGMOID_RANGE.0 < m { T::ZERO } else { minus_t.mul_add(minus_s, T::ZERO - minus_s) }
 }
 
@@ -121,11 +88,17 @@ pub fn exp_of_negative<T: Element>(y: T) -> T {
     exp_of_minus(T::ZERO - y)
 }
 
+/// −s and −t with exp −m = s · (1 + t), the excess of ln 2 beside the polynomial.
+fn exp_of_minus_near_1<T: Element>(m: T) -> (T, T) {
+    let (r, minus_s, n) = reduced(m);
+    (minus_s, r + (r * r).mul_add(q(r), n * -T::LN_2_EXCESS))
+}
+
 /// 1 − exp −m for m ≥ 0.
 fn one_minus_exp_of_minus<T: Element>(m: T) -> T {
     let most = T::SIGMOID_RANGE.1;
-    let (r, minus_s, _) = reduced(if most < m { most } else { m });
-    (-monotone_minus_t(r)).mul_add(minus_s, T::ONE + minus_s)
+    let (minus_s, minus_t) = exp_of_minus_near_1(if most < m { most } else { m });
+    (-minus_t).mul_add(minus_s, T::ONE + minus_s)
 }
 
 /// log(1 + exp z)
@@ -153,7 +126,7 @@ fn gelu<T: Element>(z: T) -> (T, T) {
     let low = (-excess).mul_add((-v).mul_add(reciprocal, reciprocal), low);
     let (r, minus_s, n) = reduced(high * half);
     let minus_s = if -T::SIGMOID_RANGE.0 < high * half { T::ZERO } else { minus_s };
-    let minus_t = monotone_minus_t(r + (-n).mul_add(T::LN_2_EXCESS, low));
+    let minus_t = minus_t(r + (-n).mul_add(T::LN_2_EXCESS, low));
     let f = polynomial(T::F, v - T::CENTRE);
     let positive = if T::ZERO < z { z } else { T::ZERO };
     let minus_scaled = v * f * minus_s;
