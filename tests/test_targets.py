@@ -142,6 +142,15 @@ def test_balanced_classes_weigh_the_same_and_only_those_trained_on_count():
     assert deviation(one.parameters, other.parameters) < 1e-15
 
 
+def test_a_class_that_is_missing_has_no_share_in_the_balance():
+    X = np.random.default_rng(1).normal(size=(8, 4))
+    labels = np.array([0] * 6 + [2] * 2)
+    one, other = (network_for("categorical_crossentropy", seed=1) for _ in "ab")
+    one.partial_fit(X, labels, class_weight="balanced")
+    other.partial_fit(X, labels, sample_weight=np.array([8 / (2 * 6)] * 6 + [8 / (2 * 2)] * 2))
+    assert deviation(one.parameters, other.parameters) < 1e-15
+
+
 def test_class_weights_are_for_targets_of_any_loss_that_name_a_class():
     _, X, Y = drawn((4, 6, 3), ["tanh", "softmax"], "categorical_crossentropy", 9, 2)
     one, other = (Network([4, 6, 3], seed=1) for _ in "ab")
