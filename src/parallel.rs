@@ -221,7 +221,7 @@ impl Team {
             alone.until = Some(Instant::now() + alone.next);
             alone.next = MOST_ALONE.min(2 * alone.next);
         } else if waited < STALL / 8 && alone.next > ALONE {
-            alone.next -= alone.next / 256; // what has gone well for some hundred rounds is forgiven
+            alone.next = ALONE.max(alone.next.mul_f64(255.0 / 256.0)); // what has gone well for some hundred rounds is forgiven
         }
         assert!(!self.panicked.load(Ordering::Acquire), "a worker of the thread team panicked");
     }

@@ -15,7 +15,7 @@ import numpy as np
 
 from ironprop.callbacks import Best, EarlyStopping, StopTraining
 from ironprop.history import History, needed
-from ironprop.metrics import measured
+from ironprop.metrics import NAMED, measured
 from ironprop.schedules import OnPlateau, WarmUp
 
 if TYPE_CHECKING:
@@ -75,12 +75,19 @@ class FunctionTraining:
         n_samples = len(self.data.X)
         for index in range(epochs):
             start, loss, rate = time.perf_counter(), 0.0, 0.0
+            before = self.network.parameters
             for batch in self._batches():
                 rate = schedule(step) * scale if self.learning_rate is None else self.learning_rate
                 loss += self.network._function_step(
-                    self.data.X[batch], self.data.Y[batch], rate
+                    self.data.X[batch], self.data.Y[batch], self.learning_rate, scale
                 ) * (len(batch) / n_samples)
                 step += 1
+            if not np.isfinite(self.network.parameters).all():
+                self.network.parameters = before
+                raise FloatingPointError(
+                    f"training diverged in epoch {self.epoch} (a parameter is not finite): the "
+                    "parameters are those before that epoch; try a smaller learning_rate"
+                )
             losses[index], rates[index] = loss, rate
             seconds[index] = time.perf_counter() - start
             self.epoch += 1
@@ -125,6 +132,13 @@ class Fit:
                 known = f"this training has only {', '.join(self._measures())}"
                 raise ValueError(f"{who} watches the metric {watcher.metric!r}, but {known}")
 
+        # What a metric of ours refuses it refuses now, before anything has been changed.
+        ours = {name: metric for name, metric in self.metrics.items() if metric in NAMED.values()}
+        for data in (self.data, self.validation):
+            if ours and data is not None:
+                weight = None if data is self.data else data.sample_weight
+                measured(ours, self.network.predict(data.X), data.Y, weight)
+
     def _measures(self) -> list[str]:
         """Return the names of all numbers that there are after an epoch."""
         names = ["loss", *self.metrics]
@@ -136,6 +150,7 @@ class Fit:
         falling = _Falling(self.plateau) if self.plateau is not None else None
         best_epoch, best_parameters, stopped = None, None, None
         pace, done = 1, 0
+        by_function = self.network._function is not None
         with closing(_Bar(self.epochs, len(self.data.X), shown=self.progress)) as bar:
             while done < self.epochs and stopped is None:
                 n_epochs = self._chunk(done, pace)
@@ -161,7 +176,12 @@ class Fit:
                         callback(self.network, done - 1, dict(logs))
                 except StopTraining:
                     stopped = "callback"
-        if best_parameters is not None and best_epoch != done - 1:
+                if (self.network._function is not None) != by_function:
+                    raise RuntimeError(
+                        "a callback has exchanged a loss with a name and one that is a function: "
+                        "that takes another fit"
+                    )
+        if best_parameters is not None:  # also of the last epoch: a callback may have changed them
             self.network.parameters = best_parameters
         return self._history(best_epoch, stopped if done < self.epochs else None)
 

@@ -94,7 +94,7 @@ class Passes(Model):
         >>> [a.shape for a in Network([3, 5, 2], seed=1).forward_pass([[1.0, 2.0, 3.0]])]
         [(1, 5), (1, 2)]
         """
-        return self._core.forward_pass(X)
+        return self._core.forward_pass(X)[0]
 
     def backward_pass(self, loss_gradient: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
         """Propagate the gradient of any loss back through the last `forward_pass`.
@@ -126,7 +126,7 @@ class Passes(Model):
         >>> network.backward_pass(np.ones_like(pred))
         (array([1., 2., 1.]), array([[3., 4.]]))
         """
-        return self._core.backward_pass(loss_gradient)
+        return self._core.backward_pass(loss_gradient, None)
 
     def gradients(
         self, X: ArrayLike, Y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -170,8 +170,8 @@ class Passes(Model):
         if self._function is None:
             return self._core.gradients(X, self._targets(X, Y), sample_weight)
         self._refuse_weights(sample_weight)
-        value, loss_gradient = self._evaluate_function(X, Y)
-        return value, self._core.backward_pass(loss_gradient)[0]
+        value, loss_gradient, number = self._evaluate_function(X, Y)
+        return value, self._core.backward_pass(loss_gradient, number)[0]
 
     def sample_gradients(self, X: ArrayLike, Y: ArrayLike) -> NDArray[Any]:
         """Compute the gradient of each sample's own loss, as of a batch with no other sample.
@@ -298,11 +298,11 @@ class Passes(Model):
             return Y
         return targets_of(Y, self._loss, n_samples_of(X), self._layer_sizes[-1], self._dtype)
 
-    def _evaluate_function(self, X: Any, Y: Any) -> tuple[float, NDArray[Any]]:
-        """Return value and gradient of a loss that is a function, after a forward pass."""
+    def _evaluate_function(self, X: Any, Y: Any) -> tuple[float, NDArray[Any], int]:
+        """Return value and gradient of a loss that is a function, after a forward pass of that number."""
         assert self._function is not None  # noqa: S101 (asked before)
-        pred = self._core.forward_pass(X)[-1]
-        return losses.evaluated(self._function, pred, array("Y", Y))
+        activations, number = self._core.forward_pass(X)
+        return *losses.evaluated(self._function, activations[-1], array("Y", Y)), number
 
     def _refuse_weights(self, sample_weight: Any) -> None:
         """Refuse weights where they would have no effect."""

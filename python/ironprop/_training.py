@@ -118,7 +118,7 @@ class Trainable(Passes):
         >>> network.parameters
         array([-0.5,  0.5])
         """
-        self._core.apply_gradients(gradients, learning_rate)
+        self._core.apply_gradients(gradients, learning_rate, 1.0)
 
     def train(
         self,
@@ -268,15 +268,17 @@ class Trainable(Passes):
 
     # Parts of the above
 
-    def _function_step(self, X: Any, Y: Any, learning_rate: float | None) -> float:
+    def _function_step(
+        self, X: Any, Y: Any, learning_rate: float | None, scale: float = 1.0
+    ) -> float:
         """Take a step with a loss that is a function."""
-        value, loss_gradient = self._evaluate_function(X, Y)
+        value, loss_gradient, number = self._evaluate_function(X, Y)
         if not (math.isfinite(value) and np.isfinite(loss_gradient).all()):
             raise FloatingPointError(
                 f"the loss is {value} or its gradient not finite: no step was taken"
             )
-        gradient, _ = self._core.backward_pass(loss_gradient)
-        self._core.apply_gradients(gradient, learning_rate)
+        gradient, _ = self._core.backward_pass(loss_gradient, number)
+        self._core.apply_gradients(gradient, learning_rate, scale)
         return value
 
     def _metrics(self, metrics: Any) -> dict[str, Metric]:

@@ -289,7 +289,8 @@ def _pair(pred: ArrayLike, Y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
     if pred.ndim != 2 or not len(pred):
         shape = "(n_samples, n_outputs) with at least one sample"
         raise ValueError(f"pred has shape {pred.shape}, expected {shape}")
-    if Y.shape not in {pred.shape, pred.shape[1:], ()} or (Y.ndim == 1 and pred.shape[1] == 1):
+    row = (1, pred.shape[1])
+    if Y.shape not in {pred.shape, row, row[1:], ()}:
         raise ValueError(f"Y has shape {Y.shape}, expected {pred.shape}")
     return pred, np.broadcast_to(Y, pred.shape)
 
@@ -357,8 +358,9 @@ def metrics_of(metrics: Any, *, yes_or_no: bool) -> dict[str, Metric]:
             name, function = getattr(metric, "__name__", type_name(metric)), metric
         else:
             raise TypeError(f"metrics must be names or functions, got {type_name(metric)}")
-        if name in found or name in {"loss", "rate", "seconds"}:
-            raise ValueError(f"metrics has two of the name {name!r}")
+        taken = name in found or name in {"loss", "rate", "seconds"}
+        if taken or name.startswith("val_"):  # the metric's own, on validation data
+            raise ValueError(f"metrics cannot have one of the name {name!r}: it is taken")
         found[name] = function
     return found
 

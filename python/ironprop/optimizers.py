@@ -395,8 +395,8 @@ NAMED: dict[str, Optimizer] = {
 
 def optimizer_of(value: Any) -> Optimizer:
     """Return an optimiser as it is, and the one that goes by a name."""
-    if isinstance(value, Optimizer):
-        return value
+    if type(value) in {type(known) for known in NAMED.values()}:
+        return value  # type: ignore[no-any-return]
     if not isinstance(value, str):
         raise TypeError(
             "optimizer must be a name or an object of ironprop.optimizers such as Adam(), "

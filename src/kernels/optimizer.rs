@@ -12,7 +12,7 @@
 //!
 //! In adam η′ = η / (1 − β₁ᵗ) and c = 1 / √(1 − β₂ᵗ) come with the step's numbers; in rprop a gradient whose sign has changed
 //! counts as 0, and s starts as η. Before the rule, a `Penalty` adds to the gradient, bounds it, and shrinks the parameter.
-//! The products of `dense.rs` take these steps on gradients that are still in registers; `step` here takes them on stored ones.
+//! The products of `update.rs` take these steps on gradients that are still in registers; `step` here takes them on stored ones.
 
 use std::marker::PhantomData;
 
@@ -152,10 +152,10 @@ pub(super) struct Adam;
 pub(super) struct Rprop;
 
 macro_rules! advance {
-    ($name:ident, $states:literal,
+    ($name:ident,
      |$rate:ident, $numbers:ident, $parameter:ident, $gradient:ident, $state:ident| $body:expr) => {
         impl Advance for $name {
-            const STATES: usize = $states;
+            const STATES: usize = Rule::$name.n_states();
 
             #[inline(always)]
             #[allow(unused_variables)] // not every rule has numbers and states
@@ -175,37 +175,37 @@ macro_rules! advance {
     };
 }
 
-advance!(Sgd, 0, |rate, numbers, p, g, state| (g.neg_mul_add(rate, p), state));
+advance!(Sgd, |rate, numbers, p, g, state| (g.neg_mul_add(rate, p), state));
 
-advance!(Momentum, 1, |rate, numbers, p, g, state| {
+advance!(Momentum, |rate, numbers, p, g, state| {
     let m = numbers[0].mul_add(state[0], g).flush_subnormal();
     (m.neg_mul_add(rate, p), [m, state[1]])
 });
 
-advance!(Nesterov, 1, |rate, numbers, p, g, state| {
+advance!(Nesterov, |rate, numbers, p, g, state| {
     let m = numbers[0].mul_add(state[0], g).flush_subnormal();
     (numbers[0].mul_add(m, g).neg_mul_add(rate, p), [m, state[1]])
 });
 
-advance!(RmsProp, 1, |rate, numbers, p, g, state| {
+advance!(RmsProp, |rate, numbers, p, g, state| {
     let [rho, rest, epsilon, ..] = numbers;
     let v = rest.mul(g).mul_add(g, rho.mul(state[0])).flush_subnormal();
     (g.div(v.sqrt().add(epsilon)).neg_mul_add(rate, p), [v, state[1]])
 });
 
-advance!(Adagrad, 1, |rate, numbers, p, g, state| {
+advance!(Adagrad, |rate, numbers, p, g, state| {
     let v = g.mul_add(g, state[0]).flush_subnormal();
     (g.div(v.sqrt().add(numbers[0])).neg_mul_add(rate, p), [v, state[1]])
 });
 
-advance!(Adam, 2, |rate, numbers, p, g, state| {
+advance!(Adam, |rate, numbers, p, g, state| {
     let [rest_1, beta_2, rest_2, epsilon, correction] = numbers;
     let m = g.sub(state[0]).mul_add(rest_1, state[0]).flush_subnormal();
     let v = rest_2.mul(g).mul_add(g, beta_2.mul(state[1])).flush_subnormal();
     (m.div(v.sqrt().mul_add(correction, epsilon)).neg_mul_add(rate, p), [m, v])
 });
 
-advance!(Rprop, 2, |rate, numbers, p, g, state| {
+advance!(Rprop, |rate, numbers, p, g, state| {
     let [shrink, grow, least, most, _] = numbers;
     let (zero, one) = (V::splat(V::Element::ZERO), V::splat(V::Element::ONE));
     // The signs are multiplied, not the gradients: their product may be too small for a number.
@@ -217,18 +217,26 @@ advance!(Rprop, 2, |rate, numbers, p, g, state| {
     (sign(g).neg_mul_add(step, p), [g, step])
 });
 
-/// 1, −1 or 0.
+/// 1, −1 or 0; NaN stays NaN.
+///
+/// # Safety
+///
+/// The CPU has the instructions of `V`.
 #[inline(always)]
 unsafe fn sign<V: Arithmetic>(x: V) -> V {
     // SAFETY: the caller runs on a CPU of V's level.
     unsafe {
         let (zero, one) = (V::splat(V::Element::ZERO), V::splat(V::Element::ONE));
-        zero.select_less(x, one, x.select_less(zero, V::splat(-V::Element::ONE), zero))
+        zero.select_less(x, one, x.select_less(zero, V::splat(-V::Element::ONE), x))
     }
 }
 
 impl<T: Element> Penalty<T> {
     /// The gradient that the rule sees.
+    ///
+    /// # Safety
+    ///
+    /// The CPU has the instructions of `V`.
     #[inline(always)]
     pub(super) unsafe fn gradient<V: Arithmetic<Element = T>>(&self, parameter: V, gradient: V) -> V {
         // SAFETY: the caller runs on a CPU of V's level.

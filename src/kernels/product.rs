@@ -287,6 +287,7 @@ const FEW_NUMBERS: usize = FEW_STEPS * 16;
 unsafe fn few_chains<V: Vector>(product: &Product<V::Element>, finish: &dyn FinishAll<V::Element>) {
     let &Product { rows, columns, depth, left, right, start, .. } = product;
     let left = |row: usize, k: usize| left.start.wrapping_add(row.wrapping_mul(left.row) + k.wrapping_mul(left.step));
+    const { assert!(V::LANES <= FEW_NUMBERS / FEW_STEPS, "a register for each step") };
     let mut numbers = [MaybeUninit::<V::Element>::uninit(); FEW_NUMBERS];
     let rest = product.rest.unwrap_or(Rows { start: numbers.as_mut_ptr().cast(), stride: columns });
     macro_rules! chain {

@@ -276,6 +276,7 @@ impl<T: Element> Plan<T> {
     /// If the batch is not of that size.
     pub fn update(&mut self, network: &mut Network<T>, optimizer: &mut Optimizer<T>, batch: Batch<'_, T>, rate: Rate) {
         assert_eq!((batch.x.rows(), batch.y.rows()), (self.passed.n_samples, self.passed.n_samples), "the last pass");
+        assert!(self.passed.aim.goes_back(), "a step follows a pass that goes back");
         let exact = self.settings.gradient == Gradient::Exact;
         let (plain, bound) = (optimizer.is_plain(), optimizer.options().clip_norm);
         let descent = optimizer.next(rate);
@@ -351,6 +352,7 @@ impl<T: Element> Plan<T> {
         (x, batch): (Matrix<'_, T>, Option<Batch<'_, T>>),
         out: &mut [T],
     ) {
+        assert!(self.passed.aim.goes_back(), "gradients follow a pass that goes back");
         if let Some(batch) = batch.filter(|_| self.passed.online) {
             self.back(network, Start::Loss(batch));
         }

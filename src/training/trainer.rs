@@ -185,7 +185,7 @@ impl<T: Element> Trainer<T> {
         let start = self.steps;
         let result = self.all(&mut trainee, start, observer, epochs);
         // A stop may come before the look at parameters that have overflowed: the copy then is the last good state.
-        if result == Err(Error::Stopped) && !trainee.network.is_finite() {
+        if result == Err(Error::Stopped) && self.steps > start && !trainee.network.is_finite() {
             self.restore(&mut trainee);
         }
         result
@@ -209,14 +209,10 @@ impl<T: Element> Trainer<T> {
                 record.learning_rate = trainee.optimizer.learning_rate(self.rate);
                 let outcome = self.step(trainee, start, (epoch, batch));
                 let loss = outcome.map_err(|loss| self.go_back(trainee, start, loss, observer))?;
+                let (all, rest) = (self.batches.n_samples(), self.batches.n_samples() - batch * batch_size);
                 #[allow(clippy::cast_precision_loss)] // samples are in memory
-                let share = (self.batches.n_samples() - batch * batch_size).min(batch_size) as f64;
-                record.loss += if mean { loss * share } else { loss };
-            }
-            if mean {
-                #[allow(clippy::cast_precision_loss)] // samples are in memory
-                let n_samples = self.batches.n_samples() as f64;
-                record.loss /= n_samples;
+                let share = if mean { rest.min(batch_size) as f64 / all as f64 } else { 1.0 };
+                record.loss += loss * share;
             }
             if !record.loss.is_finite() {
                 return Err(self.go_back(trainee, start, Some(record.loss), observer)); // the sum of finite losses

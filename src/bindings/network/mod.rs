@@ -16,14 +16,14 @@ use pyo3::types::{PyDict, PyList, PyString};
 use owner::{Given, Owner};
 pub(super) use session::Training;
 
-use super::arrays::{Array, Dtype, Fresh, Name};
+use super::arrays::{Array, Dtype, Fresh, Name, Number};
 use super::boundary::guarded;
 use super::convert::type_name;
 use super::layers::{Layers, Targets, check_dtype, shape_error};
 use super::options::{at_most, named, whole_number};
 use super::training::{Passage, count, dtype_error, read_seed, read_widths, system_seed};
 use crate::error::{Error, shape_text};
-use crate::kernels::Activation;
+use crate::kernels::{Activation, Loss};
 use crate::network::init;
 use crate::training::Schedule;
 
@@ -103,6 +103,11 @@ impl Network {
         let x = self.some_samples(x)?;
         let n_samples = x.shape()[0];
         let targets = Targets::read(y, Name("Y", None), &[n_samples, self.n_outputs()], self.dtype)?;
+        let loss = with_owner!(&*self.model()?, owner => owner.settings.loss);
+        match self.dtype {
+            Dtype::F32 => check_targets::<f32>(loss, &targets)?,
+            Dtype::F64 => check_targets::<f64>(loss, &targets)?,
+        }
         let weights = sample_weight.map(|weights| self.weights(weights, n_samples)).transpose()?;
         Ok(Samples { x, targets, weights })
     }
@@ -153,6 +158,28 @@ impl<'py> Samples<'py> {
     fn given(&self) -> Given<'_, 'py> {
         Given { x: &self.x, targets: &self.targets, weights: self.weights.as_ref() }
     }
+}
+
+/// Cross-entropies are of probabilities, those of one sample together 1 where classes exclude each other.
+fn check_targets<T: Number>(loss: Loss, targets: &Targets<'_>) -> PyResult<()> {
+    const ROUNDING: f64 = 1e-3;
+    let refuse = |what: &str| Err(PyValueError::new_err(format!("Y has {what}")));
+    if loss.fused_with().is_none() {
+        return Ok(());
+    }
+    let mut row = Vec::new();
+    let rows = targets.rows::<T>(&mut row)?;
+    let n_rows = if rows.stride() == 0 { 1.min(rows.rows()) } else { rows.rows() };
+    for row in (0..n_rows).map(|row| rows.row(row)) {
+        if !row.iter().all(|target| (0.0..=1.0).contains(&target.to_f64()) || !target.is_finite()) {
+            return refuse("a number that is no probability: for this loss all are from 0 to 1");
+        }
+        let sum: f64 = row.iter().map(|target| target.to_f64()).sum();
+        if loss == Loss::CategoricalCrossEntropy && sum.is_finite() && (sum - 1.0).abs() > ROUNDING {
+            return refuse("a row that does not sum to 1: for this loss a row is the probabilities of the classes");
+        }
+    }
+    Ok(())
 }
 
 /// Names, one for each layer.
@@ -262,7 +289,7 @@ impl Network {
     fn set_optimizer(&self, name: &Bound<'_, PyAny>, options: &Bound<'_, PyDict>) -> PyResult<()> {
         guarded(|| {
             let schedule = with_owner!(&*self.model()?, owner => owner.optimizer.options().schedule);
-            let options = recipe::read_optimizer(name, options, schedule)?;
+            let options = recipe::read_optimizer(name, options, schedule, self.dtype)?;
             with_owner!(&mut *self.model()?, owner => owner.set_optimizer(options))
         })
     }
@@ -301,28 +328,36 @@ impl Network {
         })
     }
 
-    fn forward_pass<'py>(&self, py: Python<'py>, X: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+    fn forward_pass<'py>(&self, py: Python<'py>, X: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyList>, u64)> {
         guarded(|| {
             let x = self.some_samples(X)?;
             with_owner!(&mut *self.model()?, owner => owner.forward_pass(py, &x))
         })
     }
 
+    /// From the pass of that number, or from the last one whatever it was.
+    #[pyo3(signature = (loss_gradient, number))]
     fn backward_pass<'py>(
         &self,
         py: Python<'py>,
         loss_gradient: &Bound<'py, PyAny>,
+        number: Option<u64>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         guarded(|| {
             let name = Name("loss_gradient", None);
             let gradient = Array::read(loss_gradient, name)?;
             check_dtype(name, gradient.dtype(), self.dtype)?;
             with_owner!(&mut *self.model()?, owner => {
-                let Some(n_samples) = owner.passed_samples() else {
+                let Some((last, n_samples)) = owner.last_pass() else {
                     return Err(PyRuntimeError::new_err(
                         "backward_pass follows a forward_pass, and nothing between them may change the parameters",
                     ));
                 };
+                if number.is_some_and(|number| number != last) {
+                    return Err(PyRuntimeError::new_err(
+                        "the network was used for another forward_pass while its loss was computed",
+                    ));
+                }
                 if *gradient.shape() != [n_samples, self.n_outputs()] {
                     let expected = shape_text(&[n_samples, self.n_outputs()]);
                     return Err(shape_error(name, gradient.shape(), &expected));
@@ -396,11 +431,17 @@ impl Network {
         })
     }
 
-    #[pyo3(signature = (gradients, learning_rate))]
-    fn apply_gradients(&self, gradients: &Bound<'_, PyAny>, learning_rate: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    /// With a learning rate, or that of the schedule times `scale`.
+    #[pyo3(signature = (gradients, learning_rate, scale))]
+    fn apply_gradients(
+        &self,
+        gradients: &Bound<'_, PyAny>,
+        learning_rate: Option<&Bound<'_, PyAny>>,
+        scale: f64,
+    ) -> PyResult<()> {
         guarded(|| {
             let vector = self.vector(gradients, "gradients")?;
-            with_owner!(&mut *self.model()?, owner => owner.apply_gradients(&vector, learning_rate))
+            with_owner!(&mut *self.model()?, owner => owner.apply_gradients(&vector, learning_rate, scale))
         })
     }
 

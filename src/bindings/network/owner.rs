@@ -29,10 +29,13 @@ pub(super) struct Owner<T> {
     steps: Option<Plan<T>>,
     predictions: Option<Plan<T>>,
     passed: Option<Passed<T>>,
+    /// Forward passes so far.
+    n_passed: u64,
 }
 
 /// A forward pass that a way back may follow.
 struct Passed<T> {
+    number: u64,
     plan: Plan<T>,
     x: Vec<T>,
 }
@@ -76,7 +79,7 @@ impl<T: Number> Owner<T> {
         let network = Network::new(sizes, activations, Level::current()?)?;
         let optimizer = Optimizer::new(Options::sgd(0.01), &network)?;
         let settings = Settings::exact(Threads::AtMost(1));
-        Ok(Self { network, optimizer, settings, steps: None, predictions: None, passed: None })
+        Ok(Self { network, optimizer, settings, steps: None, predictions: None, passed: None, n_passed: 0 })
     }
 
     /// Parameters are about to change: a way back from the last pass would go through others.
@@ -138,8 +141,8 @@ impl<T: Number> Owner<T> {
         Ok(self.settings.loss.of_batch(&errors, self.n_outputs()))
     }
 
-    /// The activations of every layer.
-    pub(super) fn forward_pass<'py>(&mut self, py: Python<'py>, x: &Array<'py>) -> PyResult<Bound<'py, PyList>> {
+    /// The activations of every layer, and the number of the pass.
+    pub(super) fn forward_pass<'py>(&mut self, py: Python<'py>, x: &Array<'py>) -> PyResult<(Bound<'py, PyList>, u64)> {
         self.settings.threads = Threads::AtMost(Threads::most()?);
         let mut copy = zeros(x.numbers::<T>()?.len())?;
         copy.copy_from_slice(x.numbers::<T>()?);
@@ -154,13 +157,14 @@ impl<T: Number> Owner<T> {
         for layer in 0..self.network.layers().len() {
             activations.append(to_array(py, plan.activations(layer))?)?;
         }
-        self.passed = Some(Passed { plan, x: copy });
-        Ok(activations)
+        self.n_passed += 1;
+        self.passed = Some(Passed { number: self.n_passed, plan, x: copy });
+        Ok((activations, self.n_passed))
     }
 
-    /// The samples of the last forward pass, if there is one since parameters have changed.
-    pub(super) fn passed_samples(&self) -> Option<usize> {
-        self.passed.as_ref().map(|passed| passed.plan.n_samples())
+    /// The number and the samples of the last forward pass, if there is one since parameters have changed.
+    pub(super) fn last_pass(&self) -> Option<(u64, usize)> {
+        self.passed.as_ref().map(|passed| (passed.number, passed.plan.n_samples()))
     }
 
     /// From a loss's gradient at the predictions of the last forward pass: the gradients of the parameters, and of its samples.
@@ -177,7 +181,7 @@ impl<T: Number> Owner<T> {
         );
         let mut buffer = zeros(self.network.buffer().as_slice().len())?;
         let network = &self.network;
-        let Passed { plan, x } = self.passed.as_mut().expect("a forward pass, which the caller has seen");
+        let Passed { plan, x, .. } = self.passed.as_mut().expect("a forward pass, which the caller has seen");
         let x = Matrix::packed(x, gradient.rows(), n_features);
         let out = MatrixMut::packed(of_samples.numbers_mut(), gradient.rows(), n_features);
         let operations = work_per_step(network.n_parameters(), gradient.rows());
@@ -308,8 +312,13 @@ impl<T: Number> Owner<T> {
     }
 
     /// One step of the optimiser with gradients from elsewhere.
-    pub(super) fn apply_gradients(&mut self, gradients: &Array<'_>, rate: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let rate = Self::rate(rate)?;
+    pub(super) fn apply_gradients(
+        &mut self,
+        gradients: &Array<'_>,
+        rate: Option<&Bound<'_, PyAny>>,
+        scale: f64,
+    ) -> PyResult<()> {
+        let rate = if rate.is_none() { Rate::Scheduled(scale) } else { Self::rate(rate)? };
         self.settings.threads = Threads::AtMost(1);
         let settings = Settings { stores_gradients: true, ..self.settings.clone() };
         let plan = plan_for(&mut self.steps, &self.network, 1, &settings)?;

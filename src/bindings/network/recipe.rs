@@ -4,10 +4,11 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::super::arrays::Dtype;
 use super::super::convert::type_name;
 use super::super::options::{named, number};
 use crate::error::Error;
-use crate::kernels::{Loss, Rule};
+use crate::kernels::{Element, Loss, Rule};
 use crate::training::{Options, Schedule, Shape};
 
 fn out_of_range(option: &'static str, expected: &str, value: f64) -> PyErr {
@@ -65,12 +66,15 @@ pub(super) fn read_optimizer(
     name: &Bound<'_, PyAny>,
     given: &Bound<'_, PyDict>,
     schedule: Schedule,
+    dtype: Dtype,
 ) -> PyResult<Options> {
     let rule = named("optimizer", name, Rule::ALL)?;
     let read = |option: &'static str, (fits, expected): Range| -> PyResult<Option<f64>> {
         let Some(value) = given.get_item(option)? else { return Ok(None) };
         let value = number(option, &value)?;
-        if fits(value) { Ok(Some(value)) } else { Err(out_of_range(option, expected, value)) }
+        // What the steps are taken with is a number of the network's type.
+        let rounded = if dtype == Dtype::F32 { f32::from_f64(value).to_f64() } else { value };
+        if fits(rounded) { Ok(Some(value)) } else { Err(out_of_range(option, expected, value)) }
     };
     let mut options = Options { rule, schedule, ..Options::sgd(0.0) };
     for (place, (option, range)) in options.numbers.iter_mut().zip(numbers_of(rule)) {

@@ -59,7 +59,8 @@ fn run_at<T: Number>(
 #[pyclass(frozen, module = "ironprop._core")]
 pub(in crate::bindings) struct Training {
     network: Py<Network>,
-    trainer: Mutex<AnyTrainer>,
+    /// None once it has failed or was stopped, at some step of an epoch.
+    trainer: Mutex<Option<AnyTrainer>>,
 }
 
 enum AnyTrainer {
@@ -78,7 +79,7 @@ impl Training {
             Model::F32(owner) => AnyTrainer::F32(trainer(owner, given, passage, threads)?.timed()),
             Model::F64(owner) => AnyTrainer::F64(trainer(owner, given, passage, threads)?.timed()),
         };
-        Ok(Self { network, trainer: Mutex::new(trainer) })
+        Ok(Self { network, trainer: Mutex::new(Some(trainer)) })
     }
 }
 
@@ -106,10 +107,15 @@ impl Training {
             })?;
             let rate = Rate::Scheduled(scale);
             let records = match (&mut *self.network.get().model()?, &mut *trainer) {
-                (Model::F32(owner), AnyTrainer::F32(trainer)) => run_at(py, owner, trainer, epochs, rate)?,
-                (Model::F64(owner), AnyTrainer::F64(trainer)) => run_at(py, owner, trainer, epochs, rate)?,
+                (Model::F32(owner), Some(AnyTrainer::F32(trainer))) => run_at(py, owner, trainer, epochs, rate),
+                (Model::F64(owner), Some(AnyTrainer::F64(trainer))) => run_at(py, owner, trainer, epochs, rate),
+                (_, None) => Err(PyRuntimeError::new_err("the training has ended within an epoch: begin another one")),
                 _ => unreachable!("a training has the type of its network"),
             };
+            if records.is_err() {
+                *trainer = None;
+            }
+            let records = records?;
             let column = |of: fn(&Epoch) -> f64| -> PyResult<Bound<'py, PyAny>> {
                 let mut array = Fresh::<f64>::new(py, &[records.len()])?;
                 for (out, record) in array.numbers_mut().iter_mut().zip(&records) {

@@ -9,7 +9,7 @@ fn sign<T: Element>(x: T) -> T {
     } else if x < T::ZERO {
         -T::ONE
     } else {
-        T::ZERO
+        x // 0, or NaN
     }
 }
 
