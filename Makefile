@@ -8,7 +8,7 @@ DEVELOP := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --locked --quiet
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo test test-full test-rust test-python test-wheel test-avx512 test-qemu test-asan test-valgrind \
-	fuzz accuracy bench bench-engine bench-sweep lint format wheel docs clean
+	fuzz accuracy bench bench-engine bench-network bench-sweep lint format wheel docs clean
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -61,6 +61,10 @@ bench: wheel ## Time the package against its peers
 bench-engine: wheel ## Race `train` against the peers that are installed
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps dist/*.whl
 	$(BIN)/python benchmarks/engine.py --record
+
+bench-network: wheel ## What the options of `Network` cost beside the plain step
+	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps dist/*.whl
+	$(BIN)/python benchmarks/network_tier.py --record
 
 bench-sweep: wheel ## Time `train` over a grid of sizes, in search of cliffs
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps dist/*.whl
