@@ -212,7 +212,7 @@ network.fit(X, Y, epochs=3_000_000, batch_size=None)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_that_ends_a_process_ends_a_fit_at_once(number):
     child = subprocess.Popen(
         [sys.executable, "-c", LONG], stdout=subprocess.PIPE, env=_environment({}), text=True
