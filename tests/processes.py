@@ -1,4 +1,4 @@
-"""Python programs in processes of their own, for what a test cannot see from inside its own.
+"""Python programs in processes of their own, for what a test cannot see from inside its own, and threads beside a test.
 
 The child has this folder and the parent's environment, its standard output comes back as text, and
 a child that fails or hangs fails the test with everything it has written.
@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 TESTS = Path(__file__).parent
@@ -27,6 +30,28 @@ def run_python(program: str, *arguments: str, timeout: float = 60.0, **environme
     assert child.returncode == 0, f"exit code {child.returncode}\n{child.stdout}\n{child.stderr}"
     assert child.stderr == "", child.stderr
     return child.stdout
+
+
+def assert_other_threads_run_during(work: Callable[[], object]) -> None:
+    """Run some work for a second; a run that held the interpreter would let next to no thread through."""
+    done, ticks = threading.Event(), []
+
+    def tick() -> None:
+        while not done.is_set():
+            ticks.append(time.monotonic())
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    start = time.monotonic()
+    while time.monotonic() - start < 1.0:
+        before = time.monotonic()
+        work()
+        after = time.monotonic()
+    done.set()
+    thread.join()
+    during = sum(before <= tick <= after for tick in ticks)  # over the last run alone
+    assert during > 100 * (after - before)
 
 
 def _environment(changes: dict[str, str]) -> dict[str, str]:

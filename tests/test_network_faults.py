@@ -10,7 +10,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import numpy as np
@@ -20,7 +19,7 @@ from bits import digest
 from ironprop import Network
 from ironprop.optimizers import SGD, Adam, RMSprop
 from network_oracle import HIDDEN, LOSSES, drawn, suitable, targets
-from processes import _environment, run_python
+from processes import _environment, assert_other_threads_run_during, run_python
 
 # Divergence (N7) ----------------------------------------------------------------------------------
 
@@ -253,24 +252,7 @@ def test_what_a_signal_handler_raises_passes_through_at_a_whole_step():
 def test_other_threads_run_while_a_fit_does():
     X = np.random.default_rng(1).normal(size=(96, 8))
     network = Network([8, 64, 64, 1], seed=1)
-    done, ticks = threading.Event(), []
-
-    def tick():
-        while not done.is_set():
-            ticks.append(time.monotonic())
-            time.sleep(0.001)
-
-    thread = threading.Thread(target=tick)
-    thread.start()
-    start = time.monotonic()
-    while time.monotonic() - start < 1.0:
-        before = time.monotonic()
-        network.fit(X, X[:, :1], epochs=5000, batch_size=None)
-        after = time.monotonic()
-    done.set()
-    thread.join()
-    during = sum(before <= tick <= after for tick in ticks)
-    assert during > 100 * (after - before)
+    assert_other_threads_run_during(lambda: network.fit(X, X[:, :1], epochs=5000, batch_size=None))
 
 
 # Saturation (N6) ----------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ import strategies
 from bits import digest, same_bits
 from ironprop.notebook import backward_pass, dsig, forward_pass, sig, train
 from oracle import ACTIVATIONS, GRADIENTS, batches, copies
-from processes import run_python
+from processes import assert_other_threads_run_during, run_python
 
 # Divergence (N7) ----------------------------------------------------------------------------------
 
@@ -388,25 +388,7 @@ def test_a_signal_handler_that_only_looks_changes_no_bits():
 
 def test_other_threads_run_while_a_long_training_does():
     X, Y, W, B = long_run()
-    done, ticks = threading.Event(), []
-
-    def tick():
-        while not done.is_set():
-            ticks.append(time.monotonic())
-            time.sleep(0.001)
-
-    thread = threading.Thread(target=tick)
-    thread.start()
-    start = time.monotonic()
-    while time.monotonic() - start < 1.0:
-        before = time.monotonic()
-        train(X, Y, W, B, epochs=5000, learning_rate=1e-4)
-        after = time.monotonic()
-    done.set()
-    thread.join()
-    # Over the last run alone; a run that held the interpreter would let next to none through.
-    during = sum(before <= tick <= after for tick in ticks)
-    assert during > 100 * (after - before)
+    assert_other_threads_run_during(lambda: train(X, Y, W, B, epochs=5000, learning_rate=1e-4))
 
 
 # Log lines that raise -----------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ironprop import _core, losses
+from ironprop import _core, losses, notebook
 from ironprop._checks import real, type_name
 from ironprop.notebook import _seed
 from ironprop.optimizers import Optimizer, optimizer_of
@@ -24,30 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-Activation = Literal[
-    "sigmoid",
-    "tanh",
-    "relu",
-    "leaky_relu",
-    "elu",
-    "selu",
-    "gelu",
-    "silu",
-    "softplus",
-    "sin",
-    "identity",
-    "softmax",
-]
-Scheme = Literal[
-    "auto",
-    "normal",
-    "glorot_normal",
-    "glorot_uniform",
-    "he_normal",
-    "he_uniform",
-    "lecun_normal",
-    "zeros",
-]
+Activation = Literal[notebook.Activation, "softmax"]
+Scheme = Literal["auto", notebook.Scheme]
 Init = Scheme | Sequence[Scheme] | tuple[Sequence[ArrayLike], Sequence[ArrayLike]]
 
 __all__ = ["Activation", "Init", "Model", "Scheme"]

@@ -24,29 +24,29 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-    Activation = Literal[
-        "sigmoid",
-        "tanh",
-        "relu",
-        "leaky_relu",
-        "elu",
-        "selu",
-        "gelu",
-        "silu",
-        "softplus",
-        "sin",
-        "identity",
-    ]
-    Gradient = Literal["notebook", "exact"]
-    Scheme = Literal[
-        "normal",
-        "glorot_normal",
-        "glorot_uniform",
-        "he_normal",
-        "he_uniform",
-        "lecun_normal",
-        "zeros",
-    ]
+Activation = Literal[
+    "sigmoid",
+    "tanh",
+    "relu",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "gelu",
+    "silu",
+    "softplus",
+    "sin",
+    "identity",
+]
+Gradient = Literal["notebook", "exact"]
+Scheme = Literal[
+    "normal",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "lecun_normal",
+    "zeros",
+]
 
 __all__ = [
     "backward_pass",

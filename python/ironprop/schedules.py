@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ironprop._checks import real, type_name, whole
 
@@ -107,7 +107,27 @@ class Constant(Schedule):
 
 
 @dataclass(frozen=True)
-class StepDecay(Schedule):
+class _Decay(Schedule):
+    """What `StepDecay` and `Exponential` have in common: a factor for every so many steps."""
+
+    rate: float
+    factor: float
+    every: int
+    _core_name: ClassVar[str]
+
+    def _check(self) -> None:
+        self._set(
+            rate=real("rate", self.rate, above=0),
+            factor=real("factor", self.factor, above=0, most=1),
+            every=whole("every", self.every, least=1),
+        )
+
+    def _to_core(self) -> CoreSchedule:
+        return self._core_name, self.rate, self.factor, float(self.every), 0
+
+
+@dataclass(frozen=True)
+class StepDecay(_Decay):
     r"""A rate that falls at once every so many steps: :math:`\eta_t = \eta \cdot f^{\lfloor t / s \rfloor}`.
 
     Parameters
@@ -135,26 +155,14 @@ class StepDecay(Schedule):
     (0.1, 0.1, 0.05)
     """
 
-    rate: float
-    factor: float
-    every: int
-
-    def _check(self) -> None:
-        self._set(
-            rate=real("rate", self.rate, above=0),
-            factor=real("factor", self.factor, above=0, most=1),
-            every=whole("every", self.every, least=1),
-        )
+    _core_name = "step"
 
     def _at(self, step: int) -> float:
         return float(self.rate * self.factor ** (step // self.every))
 
-    def _to_core(self) -> CoreSchedule:
-        return "step", self.rate, self.factor, float(self.every), 0
-
 
 @dataclass(frozen=True)
-class Exponential(Schedule):
+class Exponential(_Decay):
     r"""A rate that falls a little in each step: :math:`\eta_t = \eta \cdot f^{t / s}`.
 
     Parameters
@@ -181,22 +189,11 @@ class Exponential(Schedule):
     0.070711
     """
 
-    rate: float
-    factor: float
     every: int = 1
-
-    def _check(self) -> None:
-        self._set(
-            rate=real("rate", self.rate, above=0),
-            factor=real("factor", self.factor, above=0, most=1),
-            every=whole("every", self.every, least=1),
-        )
+    _core_name = "exponential"
 
     def _at(self, step: int) -> float:
         return float(self.rate * self.factor ** (step / self.every))
-
-    def _to_core(self) -> CoreSchedule:
-        return "exponential", self.rate, self.factor, float(self.every), 0
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 //! PyO3: arrays in and out, and nothing else. The compiled module `ironprop._core` is private; its documented face is
 //! the typed Python beside it.
 //!
-//! `arrays.rs` is the array boundary and the only file here with `unsafe`, `convert.rs` and `overlap.rs` stand beside it; `options.rs` reads numbers and names;
+//! `arrays.rs` is the array boundary, `convert.rs` and `overlap.rs` stand beside it; `options.rs` reads numbers and names;
 //! `boundary.rs` is the one way into the core: it releases the GIL, polls for signals, and turns errors and panics into
 //! exceptions; `layers.rs` checks `W`, `B` and what goes with them. `notebook.rs`, `training.rs` and `elementwise.rs` have
-//! the functions.
+//! the functions, the folder `network` the class. `unsafe` is in `arrays.rs` and `boundary.rs` only.
 
 mod arrays;
 mod boundary;

@@ -18,7 +18,7 @@
 //!
 //! What the forward pass keeps for the backward pass is the result a, from which the derivative is had, or, where that
 //! is not possible (`Activation::keeps_derivative`), the derivative. Results are stored flushed
-//! (`Vector::flush_subnormal`), a derivative from the result is that of the stored one, and all are flushed as well. A
+//! (`Arithmetic::flush_subnormal`), a derivative from the result is that of the stored one, and all are flushed as well. A
 //! NaN stays one, except in derivatives that only ask whether `a > 0`: there NaN is not.
 
 mod rectifiers;

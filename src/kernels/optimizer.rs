@@ -16,6 +16,7 @@
 
 use std::marker::PhantomData;
 
+use super::elementwise::each_register;
 use super::level::{Kernel, Level};
 use super::vector::{Arithmetic, Element, Vector};
 
@@ -324,16 +325,10 @@ impl<T: Element, A: Advance> Kernel<T> for Step<'_, T, A> {
         // states that the rule has not are not touched.
         unsafe {
             let scale = V::splat(scale);
-            let mut i = 0;
-            while i + V::LANES <= length {
-                let gradient = V::load(gradients.add(i)).mul(scale);
-                step_at::<V, A, true, true>(descent, gradient, at(i), V::LANES);
-                i += V::LANES;
-            }
-            if i < length {
-                let gradient = V::load_first(gradients.add(i), length - i).mul(scale);
-                step_at::<V, A, true, false>(descent, gradient, at(i), length - i);
-            }
+            each_register!(V, length, |i, n, WHOLE| {
+                let gradient = V::load_some::<WHOLE>(gradients.add(i), n).mul(scale);
+                step_at::<V, A, true, WHOLE>(descent, gradient, at(i), n);
+            });
         }
     }
 }
@@ -364,16 +359,11 @@ impl<T: Element> Kernel<T> for Penalise<'_, T> {
         if let Some(penalty) = penalty {
             // SAFETY: both slices have `length` numbers; whole registers end at or before it, a partial one ends there.
             unsafe {
-                let mut i = 0;
-                while i + V::LANES <= length {
-                    penalty.gradient(V::load(from.add(i)), V::load(to.add(i))).store(to.add(i));
-                    i += V::LANES;
-                }
-                if i < length {
-                    let n = length - i;
-                    let penalised = penalty.gradient(V::load_first(from.add(i), n), V::load_first(to.add(i), n));
-                    penalised.store_first(to.add(i), n);
-                }
+                each_register!(V, length, |i, n, WHOLE| {
+                    let (parameter, gradient) =
+                        (V::load_some::<WHOLE>(from.add(i), n), V::load_some::<WHOLE>(to.add(i), n));
+                    penalty.gradient(parameter, gradient).store_some::<WHOLE>(to.add(i), n);
+                });
             }
         }
         gradients.iter().fold(0.0, |sum, gradient| {

@@ -258,6 +258,19 @@ impl Passes {
         dense::input_gradient(self.level, deltas, weights, slope, out, workspace);
     }
 
+    /// From the samples' deltas of the output layer to those of every layer.
+    pub(super) fn way_back<T: Element>(
+        &self,
+        parameters: &[T],
+        n_samples: usize,
+        numbers: &mut Parts<'_, T>,
+        workspace: &mut [T],
+    ) {
+        for layer in (1..self.layers.len()).rev() {
+            self.input_gradient(layer, parameters, n_samples, numbers, workspace);
+        }
+    }
+
     /// The gradient at the samples themselves, from the deltas of the first layer.
     pub(super) fn sample_gradient<T: Element>(
         &self,

@@ -196,9 +196,7 @@ impl<T: Element> Plan<T> {
             let Some(batch) = batch else { return };
             passes.errors((aim, x.rows()), batch.window(first, n), numbers, errors);
             if goes_back {
-                for layer in (1..passes.layers.len()).rev() {
-                    passes.input_gradient(layer, parameters, n, numbers, workspace);
-                }
+                passes.way_back(parameters, n, numbers, workspace);
             }
         });
         batch.map_or(0.0, |batch| self.settings.loss.of_batch(&self.errors[..x.rows()], batch.y.columns()))
@@ -236,9 +234,7 @@ impl<T: Element> Plan<T> {
                 Start::Loss(batch) => passes.errors((aim, n_samples), batch.window(first, n), numbers, errors),
                 Start::Gradient(gradient) => passes.output_deltas(gradient.window(first, n), numbers),
             }
-            for layer in (1..passes.layers.len()).rev() {
-                passes.input_gradient(layer, parameters, n, numbers, workspace);
-            }
+            passes.way_back(parameters, n, numbers, workspace);
         });
     }
 

@@ -206,7 +206,9 @@ impl<T: Element> Trainer<T> {
             *record = Epoch::default();
             for batch in 0..per_epoch {
                 self.poll(observer)?;
-                record.learning_rate = trainee.optimizer.learning_rate(self.rate);
+                if batch + 1 == per_epoch {
+                    record.learning_rate = trainee.optimizer.learning_rate(self.rate);
+                }
                 let outcome = self.step(trainee, start, (epoch, batch));
                 let loss = outcome.map_err(|loss| self.go_back(trainee, start, loss, observer))?;
                 let (all, rest) = (self.batches.n_samples(), self.batches.n_samples() - batch * batch_size);

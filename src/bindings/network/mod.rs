@@ -1,29 +1,30 @@
 //! `Network`: the class behind `ironprop.Network`.
 //!
-//! One thread at a time uses a network: another one is told so. What the calls do is in `owner.rs`, what they are told about
-//! training in `recipe.rs`, and a training that lasts in `session.rs`.
+//! One thread at a time uses a network: another one is told so. What the calls take is read in `arguments.rs`, what they do is
+//! in `owner.rs`, what they are told about training in `recipe.rs`, and a training that lasts in `session.rs`.
 
+mod arguments;
 mod owner;
 mod recipe;
 mod session;
 
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString};
+use pyo3::types::{PyDict, PyList};
 
-use owner::{Given, Owner};
+use arguments::{read_activations, read_names};
+use owner::Owner;
 pub(super) use session::Training;
 
-use super::arrays::{Array, Dtype, Fresh, Name, Number};
+use super::arrays::{Array, Dtype, Fresh, Name};
 use super::boundary::guarded;
-use super::convert::type_name;
-use super::layers::{Layers, Targets, check_dtype, shape_error};
-use super::options::{at_most, named, whole_number};
+use super::layers::{Layers, check_dtype, shape_error};
+use super::options::{at_most, whole_number};
 use super::training::{Passage, count, dtype_error, read_seed, read_widths, system_seed};
 use crate::error::{Error, shape_text};
-use crate::kernels::{Activation, Loss};
+use crate::kernels::Activation;
 use crate::network::init;
 use crate::training::Schedule;
 
@@ -49,6 +50,7 @@ macro_rules! with_owner {
         }
     };
 }
+use with_owner;
 
 impl Network {
     /// The model, unless another thread has it.
@@ -64,153 +66,6 @@ impl Network {
     fn n_outputs(&self) -> usize {
         self.sizes[self.sizes.len() - 1]
     }
-
-    fn samples<'py>(&self, x: &Bound<'py, PyAny>) -> PyResult<Array<'py>> {
-        let (name, n_features) = (Name("X", None), self.sizes[0]);
-        let x = Array::read(x, name)?;
-        match *x.shape() {
-            [_, columns] if columns == n_features => {}
-            [n] if n == n_features => {
-                let expected = format!("(n_samples, {n_features}): write X.reshape(1, -1) for one sample");
-                return Err(shape_error(name, x.shape(), &expected));
-            }
-            [_] if n_features == 1 => {
-                let expected = "(n_samples, 1): write X.reshape(-1, 1) for one feature";
-                return Err(shape_error(name, x.shape(), expected));
-            }
-            _ => return Err(shape_error(name, x.shape(), &format!("(n_samples, {n_features})"))),
-        }
-        check_dtype(name, x.dtype(), self.dtype)?;
-        Ok(x)
-    }
-
-    /// At least one sample.
-    fn some_samples<'py>(&self, x: &Bound<'py, PyAny>) -> PyResult<Array<'py>> {
-        let x = self.samples(x)?;
-        if x.shape()[0] == 0 {
-            return Err(shape_error(Name("X", None), x.shape(), "at least one sample"));
-        }
-        Ok(x)
-    }
-
-    /// Samples, at least one, their targets and weights.
-    fn batch<'py>(
-        &self,
-        x: &Bound<'py, PyAny>,
-        y: &Bound<'py, PyAny>,
-        sample_weight: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Samples<'py>> {
-        let x = self.some_samples(x)?;
-        let n_samples = x.shape()[0];
-        let targets = Targets::read(y, Name("Y", None), &[n_samples, self.n_outputs()], self.dtype)?;
-        let loss = with_owner!(&*self.model()?, owner => owner.settings.loss);
-        match self.dtype {
-            Dtype::F32 => check_targets::<f32>(loss, &targets)?,
-            Dtype::F64 => check_targets::<f64>(loss, &targets)?,
-        }
-        let weights = sample_weight.map(|weights| self.weights(weights, n_samples)).transpose()?;
-        Ok(Samples { x, targets, weights })
-    }
-
-    /// A finite number of at least 0 for each sample.
-    fn weights<'py>(&self, weights: &Bound<'py, PyAny>, n_samples: usize) -> PyResult<Array<'py>> {
-        let name = Name("sample_weight", None);
-        let weights = Array::read(weights, name)?;
-        if *weights.shape() != [n_samples] {
-            return Err(shape_error(name, weights.shape(), &format!("({n_samples},): one number for each sample")));
-        }
-        check_dtype(name, weights.dtype(), self.dtype)?;
-        let good = match self.dtype {
-            Dtype::F32 => weights.numbers::<f32>()?.iter().all(|weight| (0.0..=f32::MAX).contains(weight)),
-            Dtype::F64 => weights.numbers::<f64>()?.iter().all(|weight| (0.0..=f64::MAX).contains(weight)),
-        };
-        if good {
-            Ok(weights)
-        } else {
-            Err(PyValueError::new_err("sample_weight has a number that is negative, infinite or nan"))
-        }
-    }
-
-    /// A number for each parameter.
-    fn vector<'py>(&self, vector: &Bound<'py, PyAny>, name: &'static str) -> PyResult<Array<'py>> {
-        let name = Name(name, None);
-        let vector = Array::read(vector, name)?;
-        if *vector.shape() != [self.n_parameters()] {
-            return Err(shape_error(name, vector.shape(), &format!("({},)", self.n_parameters())));
-        }
-        check_dtype(name, vector.dtype(), self.dtype)?;
-        Ok(vector)
-    }
-}
-
-/// A batch as it came, and checked.
-struct Samples<'py> {
-    x: Array<'py>,
-    targets: Targets<'py>,
-    weights: Option<Array<'py>>,
-}
-
-impl<'py> Samples<'py> {
-    fn n_samples(&self) -> usize {
-        self.x.shape()[0]
-    }
-
-    fn given(&self) -> Given<'_, 'py> {
-        Given { x: &self.x, targets: &self.targets, weights: self.weights.as_ref() }
-    }
-}
-
-/// Cross-entropies are of probabilities, those of one sample together 1 where classes exclude each other.
-fn check_targets<T: Number>(loss: Loss, targets: &Targets<'_>) -> PyResult<()> {
-    const ROUNDING: f64 = 1e-3;
-    let refuse = |what: &str| Err(PyValueError::new_err(format!("Y has {what}")));
-    if loss.fused_with().is_none() {
-        return Ok(());
-    }
-    let mut row = Vec::new();
-    let rows = targets.rows::<T>(&mut row)?;
-    let n_rows = if rows.stride() == 0 { 1.min(rows.rows()) } else { rows.rows() };
-    for row in (0..n_rows).map(|row| rows.row(row)) {
-        if !row.iter().all(|target| (0.0..=1.0).contains(&target.to_f64()) || !target.is_finite()) {
-            return refuse("a number that is no probability: for this loss all are from 0 to 1");
-        }
-        let sum: f64 = row.iter().map(|target| target.to_f64()).sum();
-        if loss == Loss::CategoricalCrossEntropy && sum.is_finite() && (sum - 1.0).abs() > ROUNDING {
-            return refuse("a row that does not sum to 1: for this loss a row is the probabilities of the classes");
-        }
-    }
-    Ok(())
-}
-
-/// Names, one for each layer.
-fn read_names<V: Copy>(
-    option: &'static str,
-    names: &Bound<'_, PyAny>,
-    known: &[(&'static str, V)],
-    n_layers: usize,
-) -> PyResult<Vec<V>> {
-    if names.is_instance_of::<PyString>() {
-        return Ok(vec![named(option, names, known)?; n_layers]);
-    }
-    let items = names.try_iter().map_err(|_| {
-        PyTypeError::new_err(format!("{option} must be a name or one for each layer, got {}", type_name(names)))
-    })?;
-    let values = items.map(|name| named(option, &name?, known)).collect::<PyResult<Vec<_>>>()?;
-    if values.len() != n_layers {
-        let (expected, value) = (format!("one name for each of the {n_layers} layers"), values.len().to_string());
-        return Err(Error::OutOfRange { option, expected, value }.into());
-    }
-    Ok(values)
-}
-
-/// The activation of each layer: softmax is for the last one.
-fn read_activations(activation: &Bound<'_, PyAny>, n_layers: usize) -> PyResult<Vec<Activation>> {
-    let all: Vec<_> = Activation::ALL.iter().chain(Activation::OUTPUT).copied().collect();
-    let activations = read_names("activation", activation, &all, n_layers)?;
-    if activations[..n_layers - 1].contains(&Activation::Softmax) {
-        return Err(PyValueError::new_err("softmax is for the output layer: a hidden layer cannot have it"));
-    }
-    Ok(activations)
 }
 
 #[pymethods]
@@ -273,15 +128,15 @@ impl Network {
     fn set_loss(&self, name: &Bound<'_, PyAny>, parameter: &Bound<'_, PyAny>) -> PyResult<()> {
         guarded(|| {
             let loss = recipe::read_loss(name, parameter)?;
-            let of_output = with_owner!(&*self.model()?, owner => {
-                owner.network.layers()[owner.network.layers().len() - 1].activation()
+            with_owner!(&mut *self.model()?, owner => {
+                let of_output = owner.network.layers()[self.sizes.len() - 2].activation();
+                if let Some(activation) = loss.fused_with().filter(|activation| *activation != of_output) {
+                    let name = if activation == Activation::Softmax { "softmax" } else { "sigmoid" };
+                    let message = format!("this loss needs output_activation={name:?}");
+                    return Err(PyValueError::new_err(message));
+                }
+                owner.settings.loss = loss;
             });
-            if let Some(activation) = loss.fused_with().filter(|activation| *activation != of_output) {
-                let name = if activation == Activation::Softmax { "softmax" } else { "sigmoid" };
-                let message = format!("this loss needs output_activation={name:?}");
-                return Err(PyValueError::new_err(message));
-            }
-            with_owner!(&mut *self.model()?, owner => owner.settings.loss = loss);
             Ok(())
         })
     }
@@ -377,7 +232,7 @@ impl Network {
     ) -> PyResult<(f64, Bound<'py, PyAny>)> {
         guarded(|| {
             let batch = self.batch(X, Y, sample_weight)?;
-            with_owner!(&mut *self.model()?, owner => owner.gradients(py, &batch.given()))
+            with_owner!(&mut *self.model()?, owner => owner.gradients(py, &batch))
         })
     }
 
@@ -389,7 +244,7 @@ impl Network {
     ) -> PyResult<Bound<'py, PyAny>> {
         guarded(|| {
             let batch = self.batch(X, Y, None)?;
-            with_owner!(&mut *self.model()?, owner => owner.sample_gradients(py, &batch.given()))
+            with_owner!(&mut *self.model()?, owner => owner.sample_gradients(py, &batch))
         })
     }
 
@@ -410,7 +265,7 @@ impl Network {
     ) -> PyResult<f64> {
         guarded(|| {
             let batch = self.batch(X, Y, sample_weight)?;
-            with_owner!(&mut *self.model()?, owner => owner.loss_of(py, &batch.given()))
+            with_owner!(&mut *self.model()?, owner => owner.loss_of(py, &batch))
         })
     }
 
@@ -427,7 +282,7 @@ impl Network {
         guarded(|| {
             let batch = self.batch(X, Y, sample_weight)?;
             let threads = at_most(n_threads)?;
-            with_owner!(&mut *self.model()?, owner => owner.train_step(py, &batch.given(), learning_rate, threads))
+            with_owner!(&mut *self.model()?, owner => owner.train_step(py, &batch, learning_rate, threads))
         })
     }
 
@@ -466,8 +321,7 @@ impl Network {
             let (epochs, threads) = (count("epochs", epochs, 0, usize::MAX)?, at_most(n_threads)?);
             let mut result = Fresh::<f64>::new(py, &[epochs])?;
             let records = with_owner!(&mut *self.model()?, owner => {
-                let mut trainer = session::trainer(owner, &batch.given(), passage, threads)?;
-                session::run(py, owner, &mut trainer, epochs, learning_rate)?
+                session::train(py, owner, &batch, (passage, threads), (epochs, learning_rate))?
             });
             for (loss, record) in result.numbers_mut().iter_mut().zip(&records) {
                 *loss = record.loss;
@@ -492,7 +346,7 @@ impl Network {
             let network = slf.get();
             let batch = network.batch(X, Y, sample_weight)?;
             let passage = Passage::read(batch.n_samples(), batch_size, shuffle, seed)?;
-            Training::new(slf.clone().unbind(), &batch.given(), passage, at_most(n_threads)?)
+            Training::new(slf.clone().unbind(), &batch, passage, at_most(n_threads)?)
         })
     }
 

@@ -5,14 +5,15 @@ use pyo3::types::PyList;
 
 use super::super::arrays::{Array, Fresh, Number};
 use super::super::boundary::run_detached;
-use super::super::layers::{Layers, Targets};
+use super::super::layers::Layers;
 use super::super::options::learning_rate;
 use super::super::training::to_array;
+use super::arguments::Samples;
 use crate::error::{Error, zeros};
 use crate::kernels::{Activation, Level, Matrix, MatrixMut};
 use crate::network::Network;
 use crate::parallel::Threads;
-use crate::training::{Batch, Optimizer, Options, Plan, Rate, Settings, work_per_step};
+use crate::training::{Optimizer, Options, Plan, Rate, Settings, work_per_step};
 
 /// The fewest rows that are predicted at a time, and the operations for which there are more.
 const ROWS_AT_A_TIME: usize = 256;
@@ -38,25 +39,6 @@ struct Passed<T> {
     number: u64,
     plan: Plan<T>,
     x: Vec<T>,
-}
-
-/// A batch as it came.
-pub(super) struct Given<'a, 'py> {
-    pub(super) x: &'a Array<'py>,
-    pub(super) targets: &'a Targets<'py>,
-    pub(super) weights: Option<&'a Array<'py>>,
-}
-
-impl Given<'_, '_> {
-    fn n_samples(&self) -> usize {
-        self.x.shape()[0]
-    }
-
-    /// The numbers. `row` lends the memory for a repeated one.
-    pub(super) fn batch<'b, T: Number>(&'b self, row: &'b mut Vec<T>) -> PyResult<Batch<'b, T>> {
-        let weights = self.weights.map(Array::numbers::<T>).transpose()?;
-        Ok(Batch { x: self.x.rows::<T>()?, y: self.targets.rows::<T>(row)?, weights })
-    }
 }
 
 /// The plan for batches of `n_samples`: the one that there is, or a new one.
@@ -123,7 +105,7 @@ impl<T: Number> Owner<T> {
     }
 
     /// The loss of samples of any number.
-    pub(super) fn loss_of(&mut self, py: Python<'_>, given: &Given<'_, '_>) -> PyResult<f64> {
+    pub(super) fn loss_of(&mut self, py: Python<'_>, given: &Samples<'_>) -> PyResult<f64> {
         let mut row = Vec::new();
         let batch = given.batch::<T>(&mut row)?;
         let n_samples = given.n_samples();
@@ -198,7 +180,7 @@ impl<T: Number> Owner<T> {
     pub(super) fn gradients<'py>(
         &mut self,
         py: Python<'py>,
-        given: &Given<'_, '_>,
+        given: &Samples<'_>,
     ) -> PyResult<(f64, Bound<'py, PyAny>)> {
         let mut result = Fresh::<T>::new(py, &[self.network.n_parameters()])?;
         let mut row = Vec::new();
@@ -221,7 +203,7 @@ impl<T: Number> Owner<T> {
     pub(super) fn sample_gradients<'py>(
         &mut self,
         py: Python<'py>,
-        given: &Given<'_, '_>,
+        given: &Samples<'_>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (n_samples, n_parameters) = (given.n_samples(), self.network.n_parameters());
         let mut result = Fresh::<T>::new(py, &[n_samples, n_parameters])?;
@@ -285,7 +267,7 @@ impl<T: Number> Owner<T> {
     pub(super) fn train_step(
         &mut self,
         py: Python<'_>,
-        given: &Given<'_, '_>,
+        given: &Samples<'_>,
         rate: Option<&Bound<'_, PyAny>>,
         threads: Threads,
     ) -> PyResult<f64> {

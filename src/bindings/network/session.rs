@@ -9,7 +9,8 @@ use super::super::arrays::{Fresh, Number};
 use super::super::boundary::guarded;
 use super::super::options::number;
 use super::super::training::{Passage, Reporter, count, run_trainer};
-use super::owner::{Given, Owner};
+use super::arguments::Samples;
+use super::owner::Owner;
 use super::{Model, Network};
 use crate::error::{Error, zeros};
 use crate::parallel::Threads;
@@ -18,7 +19,7 @@ use crate::training::{Batches, Epoch, Rate, Trainer};
 /// A trainer on copies of the data.
 pub(super) fn trainer<T: Number>(
     owner: &mut Owner<T>,
-    given: &Given<'_, '_>,
+    given: &Samples<'_>,
     passage: Passage,
     threads: Threads,
 ) -> PyResult<Trainer<T>> {
@@ -28,19 +29,20 @@ pub(super) fn trainer<T: Number>(
     Ok(Trainer::new(&owner.network, &owner.optimizer, batches, owner.settings.clone())?)
 }
 
-/// Trains for so many epochs, with the rates of the schedule or a given one.
-pub(super) fn run<T: Number>(
+/// A whole training, with the rates of the schedule or a given one.
+pub(super) fn train<T: Number>(
     py: Python<'_>,
     owner: &mut Owner<T>,
-    trainer: &mut Trainer<T>,
-    epochs: usize,
-    rate: Option<&Bound<'_, PyAny>>,
+    given: &Samples<'_>,
+    (passage, threads): (Passage, Threads),
+    (epochs, rate): (usize, Option<&Bound<'_, PyAny>>),
 ) -> PyResult<Vec<Epoch>> {
     let rate = Owner::<T>::rate(rate)?;
-    run_at(py, owner, trainer, epochs, rate)
+    let mut trainer = trainer(owner, given, passage, threads)?;
+    run(py, owner, &mut trainer, epochs, rate)
 }
 
-fn run_at<T: Number>(
+fn run<T: Number>(
     py: Python<'_>,
     owner: &mut Owner<T>,
     trainer: &mut Trainer<T>,
@@ -69,12 +71,7 @@ enum AnyTrainer {
 }
 
 impl Training {
-    pub(super) fn new(
-        network: Py<Network>,
-        given: &Given<'_, '_>,
-        passage: Passage,
-        threads: Threads,
-    ) -> PyResult<Self> {
+    pub(super) fn new(network: Py<Network>, given: &Samples<'_>, passage: Passage, threads: Threads) -> PyResult<Self> {
         let trainer = match &mut *network.get().model()? {
             Model::F32(owner) => AnyTrainer::F32(trainer(owner, given, passage, threads)?.timed()),
             Model::F64(owner) => AnyTrainer::F64(trainer(owner, given, passage, threads)?.timed()),
@@ -107,8 +104,8 @@ impl Training {
             })?;
             let rate = Rate::Scheduled(scale);
             let records = match (&mut *self.network.get().model()?, &mut *trainer) {
-                (Model::F32(owner), Some(AnyTrainer::F32(trainer))) => run_at(py, owner, trainer, epochs, rate),
-                (Model::F64(owner), Some(AnyTrainer::F64(trainer))) => run_at(py, owner, trainer, epochs, rate),
+                (Model::F32(owner), Some(AnyTrainer::F32(trainer))) => run(py, owner, trainer, epochs, rate),
+                (Model::F64(owner), Some(AnyTrainer::F64(trainer))) => run(py, owner, trainer, epochs, rate),
                 (_, None) => Err(PyRuntimeError::new_err("the training has ended within an epoch: begin another one")),
                 _ => unreachable!("a training has the type of its network"),
             };
