@@ -147,6 +147,10 @@ impl<T: Element, F: Function> Finish<T> for Activate<T, F> {
         // SAFETY: the outputs lie inside the product, whose size `out` has.
         unsafe { F::function(chains).store_some::<WHOLE>(self.out.at(row, column), n) };
     }
+
+    fn stride(&self) -> Option<usize> {
+        Some(self.out.stride)
+    }
 }
 
 /// In the notebook tier, which keeps the derivative too.
@@ -170,6 +174,10 @@ impl<T: Element, F: Function> Finish<T> for ActivateAndDerive<T, F> {
             activations.store_some::<WHOLE>(self.activate.out.at(row, column), n);
             derivatives.store_some::<WHOLE>(self.slopes.at(row, column), n);
         }
+    }
+
+    fn stride(&self) -> Option<usize> {
+        self.activate.stride().filter(|stride| *stride == self.slopes.stride)
     }
 }
 
@@ -249,6 +257,10 @@ impl<T: Element, D: Derivative> Finish<T> for Derive<T, D> {
             let slope = D::derivative(V::load_some::<WHOLE>(self.stored.at(row, column), n));
             chains.mul(slope).flush_subnormal().store_some::<WHOLE>(self.out.at(row, column), n);
         }
+    }
+
+    fn stride(&self) -> Option<usize> {
+        (self.stored.stride == self.out.stride).then_some(self.out.stride)
     }
 }
 

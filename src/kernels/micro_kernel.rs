@@ -25,16 +25,16 @@ impl<T> Left<T> {
     }
 }
 
-/// Rows of the tile that comes next where so many are left: as many as the register file holds, but the last two tiles
+/// Rows of the tile that comes next where so many are left: `most` of them, but the last two tiles
 /// share what is left, since a low tile has too few chains to keep the multiply-add units busy.
 #[inline(always)]
-pub(super) fn height<V: Vector>(rows: usize) -> usize {
-    if rows <= V::MR {
+pub(super) fn height(most: usize, rows: usize) -> usize {
+    if rows <= most {
         rows
-    } else if rows < 2 * V::MR {
+    } else if rows < 2 * most {
         rows.div_ceil(2)
     } else {
-        V::MR
+        most
     }
 }
 
@@ -81,6 +81,13 @@ impl<T: Element> Tiles<T> {
 /// Tiles of a known shape: `WHOLE` registers or `n` lanes of one, the left operand `PACKED` or not.
 struct Column<T, const REGISTERS: usize, const WHOLE: bool, const PACKED: bool>(Tiles<T>);
 
+impl<T, const REGISTERS: usize, const WHOLE: bool, const PACKED: bool> Column<T, REGISTERS, WHOLE, PACKED> {
+    /// Rows of the highest tile: beside a single register of columns there is room for as many chains as keep the units busy.
+    const fn most<V: Vector>() -> usize {
+        if REGISTERS == 1 && !PACKED && V::MR < 8 { 8 } else { V::MR }
+    }
+}
+
 impl<T: Element, const REGISTERS: usize, const WHOLE: bool, const PACKED: bool> Kernel<T>
     for Column<T, REGISTERS, WHOLE, PACKED>
 {
@@ -95,7 +102,7 @@ impl<T: Element, const REGISTERS: usize, const WHOLE: bool, const PACKED: bool> 
                 match $rows {
                     $(
                         // SAFETY: rows `row..row + height` are below `rows`; the rest is the caller's contract.
-                        $height if $height <= V::MR && (REGISTERS <= 2 || $height * REGISTERS <= 8) => unsafe {
+                        $height if $height <= Self::most::<V>() && (REGISTERS <= 2 || $height * REGISTERS <= 8) => unsafe {
                             tile::<V, $height, REGISTERS, WHOLE, PACKED>(&tiles, row);
                         },
                     )*
@@ -104,7 +111,7 @@ impl<T: Element, const REGISTERS: usize, const WHOLE: bool, const PACKED: bool> 
             };
         }
         while row < tiles.rows {
-            let height = height::<V>(tiles.rows - row);
+            let height = height(Self::most::<V>(), tiles.rows - row);
             tile_of!(height; 1 2 3 4 5 6 7 8 9 10 11 12);
             row += height;
         }

@@ -109,7 +109,7 @@ impl<T: Element> Kernel<T> for LeftTiles<T> {
             };
         }
         while row < rows {
-            let height = height::<V>(rows - row);
+            let height = height(V::MR, rows - row);
             tile_of!(height; 1 2 3 4 5 6 7 8 9 10 11 12);
             row += height;
         }

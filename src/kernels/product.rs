@@ -76,6 +76,9 @@ pub(super) trait Finish<T: Element> {
         column: usize,
         n: usize,
     );
+
+    /// Numbers from each row to the next, if they are as many wherever `finish` reads and writes.
+    fn stride(&self) -> Option<usize>;
 }
 
 /// Some chains at rest: those of `rows` and of `width` columns from `column` on, from `rest` on.
@@ -453,7 +456,12 @@ impl<T: Element, F: Finish<T>> Kernel<T> for Finishing<'_, T, F> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
-        let Self { finish, chains: AtRest { rest, rows, column, width } } = self;
+        let Self { finish, chains: AtRest { rest, mut rows, column, mut width } } = self;
+        // Whole rows without gaps are one long row, more of which is finished at a time.
+        if rest.stride == width && finish.stride() == Some(width) {
+            width *= rows.len();
+            rows.end = rows.start + 1;
+        }
         let mut j = 0;
         macro_rules! down_the_rows {
             ($Registers:ty, $whole:literal, $n:expr) => {{

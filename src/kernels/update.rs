@@ -175,6 +175,11 @@ impl<T: Element, A: Advance, const PENALISED: bool> Finish<T> for Descend<'_, T,
         // SAFETY: the outputs lie inside the product, whose size the parameters and the rule's states have.
         unsafe { step_at::<V, A, PENALISED, WHOLE>(self.descent, chains.flush_subnormal(), places, n) };
     }
+
+    fn stride(&self) -> Option<usize> {
+        let [stride, states @ ..] = self.places.map(|place| place.stride);
+        states[..A::STATES].iter().all(|of_state| *of_state == stride).then_some(stride)
+    }
 }
 
 struct ParameterGradient<'a, T>(Sums<'a, T, 1>);
@@ -205,6 +210,10 @@ impl<T: Element> Finish<T> for Keep<T> {
     ) {
         // SAFETY: the outputs lie inside the product, whose size `out` has.
         unsafe { chains.flush_subnormal().store_some::<WHOLE>(self.out.at(row, column), n) };
+    }
+
+    fn stride(&self) -> Option<usize> {
+        Some(self.out.stride)
     }
 }
 
