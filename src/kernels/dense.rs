@@ -11,9 +11,9 @@ use std::marker::PhantomData;
 
 use super::activation::{Activation, Derivative, Function, with_activation};
 use super::level::{Kernel, Level};
-use super::matrix::{Matrix, MatrixMut};
+use super::matrix::{Matrix, MatrixMut, Rows};
 use super::micro_kernel::Left;
-use super::product::{self, Finish, Kind, Operand, Product, Rows, multiply};
+use super::product::{self, Finish, Kind, Operand, Product, multiply};
 use super::vector::{Arithmetic, Element, Vector};
 
 /// What the derivative at a layer's output is taken from.
@@ -105,13 +105,13 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
         let Self { activation, x, weights, biases, mut activations, derivatives, workspace } = self;
-        let out = Rows { start: activations.as_mut_ptr(), stride: activations.stride() };
+        let out = activations.pointer();
         let product = Product {
             rows: x.rows(),
             columns: weights.columns(),
             depth: x.columns(),
-            left: Left { start: x.as_ptr(), row: x.stride(), step: 1 },
-            right: Operand::Rows(Rows { start: weights.as_ptr(), stride: weights.stride() }),
+            left: Left { start: x.pointer().start, row: x.stride(), step: 1 },
+            right: Operand::Rows(weights.pointer()),
             start: Some(Rows { start: biases.as_ptr(), stride: 0 }),
             rest: Some(out),
         };
@@ -120,7 +120,7 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
             with_activation!(activation, F => match derivatives {
                 None => multiply::<V, _>(&product, &Activate::<T, F> { out, function: PhantomData }, workspace),
                 Some(mut derivatives) => {
-                    let slopes = Rows { start: derivatives.as_mut_ptr(), stride: derivatives.stride() };
+                    let slopes = derivatives.pointer();
                     let finish = ActivateAndDerive { activate: Activate::<T, F> { out, function: PhantomData }, slopes };
                     multiply::<V, _>(&product, &finish, workspace);
                 }
@@ -215,15 +215,15 @@ impl<T: Element> Kernel<T> for InputGradient<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
         let Self { deltas, weights, slope, mut out, workspace } = self;
-        let out = Rows { start: out.as_mut_ptr(), stride: out.stride() };
-        let stored = Rows { start: slope.matrix().as_ptr(), stride: slope.matrix().stride() };
+        let out = out.pointer();
+        let stored = slope.matrix().pointer();
         let product = Product {
             rows: deltas.rows(),
             columns: weights.rows(),
             depth: weights.columns(),
-            left: Left { start: deltas.as_ptr(), row: deltas.stride(), step: 1 },
+            left: Left { start: deltas.pointer().start, row: deltas.stride(), step: 1 },
             // The lanes of this product run along the inputs, along which the weights are not contiguous.
-            right: Operand::Columns { start: weights.as_ptr(), stride: weights.stride() },
+            right: Operand::Columns(weights.pointer()),
             start: None,
             rest: Some(out),
         };

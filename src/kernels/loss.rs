@@ -188,10 +188,14 @@ impl<T: Element, R: Regression<T>> Kernel<T> for Errors<'_, T, R> {
             out.fill(0.0);
             return;
         }
+        let (columns, predictions, targets) = (predictions.columns(), predictions.pointer(), targets.pointer());
         // Plain numbers, but compiled with the level's fused multiply-add; the rows' chains overlap in the CPU.
         for (row, out) in out.iter_mut().enumerate() {
-            let pairs = predictions.row(row).iter().zip(targets.row(row));
-            *out = pairs.fold(0.0, |chain, (&prediction, &target)| rule.add(prediction, target, chain));
+            *out = (0..columns).fold(0.0, |chain, column| {
+                // SAFETY: `errors` has checked that both have these rows and columns.
+                let (prediction, target) = unsafe { (*predictions.at(row, column), *targets.at(row, column)) };
+                rule.add(prediction, target, chain)
+            });
         }
     }
 }
@@ -331,21 +335,18 @@ impl<T: Element, R: Regression<T>, F: Factors<T>, D: Derivative> Kernel<T> for D
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
         let Self { rule, factors, derivative: _, predictions, targets, stored, mut out } = self;
-        for row in 0..out.rows() {
+        let (rows, columns, out) = (out.rows(), out.columns(), out.pointer());
+        let (predictions, targets, stored) = (predictions.pointer(), targets.pointer(), stored.pointer());
+        for row in 0..rows {
             let factor = factors.of_row(row);
-            let out = out.row_mut(row);
-            let (predictions, targets, stored) = (predictions.row(row), targets.row(row), stored.row(row));
-            let columns = out.len();
-            let (predictions, targets, stored) = (predictions.as_ptr(), targets.as_ptr(), stored.as_ptr());
-            let out = out.as_mut_ptr();
-            // SAFETY: the entry has checked that all four have the same columns, inside which the registers lie.
+            // SAFETY: the entry has checked that all four have these rows and columns, inside which the registers lie.
             unsafe {
                 each_register!(V, columns, |column, n, WHOLE| {
-                    let prediction = V::load_some::<WHOLE>(predictions.add(column), n);
-                    let target = V::load_some::<WHOLE>(targets.add(column), n);
-                    let slope = D::derivative(V::load_some::<WHOLE>(stored.add(column), n));
+                    let prediction = V::load_some::<WHOLE>(predictions.at(row, column), n);
+                    let target = V::load_some::<WHOLE>(targets.at(row, column), n);
+                    let slope = D::derivative(V::load_some::<WHOLE>(stored.at(row, column), n));
                     let delta = F::times(rule.gradient(prediction, target), factor).mul(slope);
-                    delta.flush_subnormal().store_some::<WHOLE>(out.add(column), n);
+                    delta.flush_subnormal().store_some::<WHOLE>(out.at(row, column), n);
                 });
             }
         }
@@ -365,15 +366,14 @@ impl<T: Element, D: Derivative> Kernel<T> for TimesDerivative<'_, T, D> {
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
         let Self { derivative: _, stored, mut out } = self;
-        for row in 0..out.rows() {
-            let (stored, out) = (stored.row(row).as_ptr(), out.row_mut(row));
-            let (columns, out) = (out.len(), out.as_mut_ptr());
-            // SAFETY: the entry has checked that both have the same columns, inside which the registers lie.
+        let (rows, columns, stored, out) = (out.rows(), out.columns(), stored.pointer(), out.pointer());
+        for row in 0..rows {
+            // SAFETY: the entry has checked that both have these rows and columns, inside which the registers lie.
             unsafe {
                 each_register!(V, columns, |column, n, WHOLE| {
-                    let slope = D::derivative(V::load_some::<WHOLE>(stored.add(column), n));
-                    let delta = V::load_some::<WHOLE>(out.add(column), n).mul(slope);
-                    delta.flush_subnormal().store_some::<WHOLE>(out.add(column), n);
+                    let slope = D::derivative(V::load_some::<WHOLE>(stored.at(row, column), n));
+                    let delta = V::load_some::<WHOLE>(out.at(row, column), n).mul(slope);
+                    delta.flush_subnormal().store_some::<WHOLE>(out.at(row, column), n);
                 });
             }
         }

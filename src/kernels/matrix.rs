@@ -109,8 +109,8 @@ impl<'a, T> Matrix<'a, T> {
         Self { data: &self.data[from..], columns, ..*self }
     }
 
-    pub(super) fn as_ptr(&self) -> *const T {
-        self.data.as_ptr()
+    pub(super) fn pointer(&self) -> Rows<*const T> {
+        Rows { start: self.data.as_ptr(), stride: self.stride }
     }
 }
 
@@ -190,7 +190,44 @@ impl<'a, T> MatrixMut<'a, T> {
         &mut self.data[row * self.stride..][..self.columns]
     }
 
-    pub(super) fn as_mut_ptr(&mut self) -> *mut T {
-        self.data.as_mut_ptr()
+    pub(super) fn pointer(&mut self) -> Rows<*mut T> {
+        Rows { start: self.data.as_mut_ptr(), stride: self.stride }
+    }
+}
+
+/// Where the rows of a matrix are, for the kernels' pointers.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<P> {
+    pub start: P,
+    pub stride: usize,
+}
+
+impl<T> Rows<*const T> {
+    /// # Safety
+    ///
+    /// The rows have that number, or it is one past their end.
+    #[inline(always)]
+    pub(super) unsafe fn at(&self, row: usize, column: usize) -> *const T {
+        // SAFETY: the caller vouches for the number.
+        unsafe { self.start.add(row * self.stride + column) }
+    }
+}
+
+impl<T> Rows<*mut T> {
+    /// No rows at all.
+    pub(super) const NOWHERE: Self = Self { start: std::ptr::null_mut(), stride: 0 };
+
+    /// The same rows, to be read.
+    pub(super) fn as_const(self) -> Rows<*const T> {
+        Rows { start: self.start.cast_const(), stride: self.stride }
+    }
+
+    /// # Safety
+    ///
+    /// The rows have that number, or it is one past their end.
+    #[inline(always)]
+    pub(super) unsafe fn at(&self, row: usize, column: usize) -> *mut T {
+        // SAFETY: the caller vouches for the number.
+        unsafe { self.start.add(row * self.stride + column) }
     }
 }

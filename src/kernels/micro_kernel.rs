@@ -5,7 +5,7 @@
 //! products. How outputs are grouped into tiles never changes a chain.
 
 use super::level::Kernel;
-use super::product::Rows;
+use super::matrix::Rows;
 use super::vector::{Element, Vector};
 
 /// The left operand: `left(m, k)` at `start + m * row + k * step`, unless it is packed (`pack.rs`).

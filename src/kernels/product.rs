@@ -15,6 +15,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::level::Kernel;
+use super::matrix::Rows;
 use super::micro_kernel::{Left, Tiles};
 use super::pack;
 use super::vector::{Arithmetic, Element, Pair, Vector};
@@ -24,43 +25,6 @@ pub(super) const KC: usize = 256;
 
 /// What a block of rows of the left operand may take of the L2 cache.
 const LEFT_BYTES: usize = 192 * 1024;
-
-/// Rows of numbers, `stride` apart.
-#[derive(Clone, Copy)]
-pub(super) struct Rows<P> {
-    pub start: P,
-    pub stride: usize,
-}
-
-impl<T> Rows<*const T> {
-    /// # Safety
-    ///
-    /// The rows have that number, or it is one past their end.
-    #[inline(always)]
-    pub(super) unsafe fn at(&self, row: usize, column: usize) -> *const T {
-        // SAFETY: the caller vouches for the number.
-        unsafe { self.start.add(row * self.stride + column) }
-    }
-}
-
-impl<T> Rows<*mut T> {
-    /// No rows at all.
-    pub(super) const NOWHERE: Self = Self { start: std::ptr::null_mut(), stride: 0 };
-
-    /// The same rows, to be read.
-    pub(super) fn as_const(self) -> Rows<*const T> {
-        Rows { start: self.start.cast_const(), stride: self.stride }
-    }
-
-    /// # Safety
-    ///
-    /// The rows have that number, or it is one past their end.
-    #[inline(always)]
-    pub(super) unsafe fn at(&self, row: usize, column: usize) -> *mut T {
-        // SAFETY: the caller vouches for the number.
-        unsafe { self.start.add(row * self.stride + column) }
-    }
-}
 
 /// What becomes of the chains of a product: activation, derivative, or the update of the weights.
 pub(super) trait Finish<T: Element> {
@@ -142,8 +106,8 @@ pub(super) struct Product<T> {
 pub(super) enum Operand<T> {
     /// Row `k` holds the numbers of step `k`.
     Rows(Rows<*const T>),
-    /// Row `n`, `stride` apart, holds the numbers of column `n`: its panels are always transposed copies.
-    Columns { start: *const T, stride: usize },
+    /// Row `n` holds the numbers of column `n`: its panels are always transposed copies.
+    Columns(Rows<*const T>),
 }
 
 /// How a product is cut and what it copies, decided by its size alone.
@@ -232,7 +196,7 @@ impl<T: Element> Kernel<T> for Multiply<'_, T> {
     unsafe fn run<V: Vector<Element = T>>(self) {
         let Self { product, finish, workspace } = self;
         let kind = match (product.right, product.rest) {
-            (Operand::Columns { .. }, _) => Kind::InputGradient,
+            (Operand::Columns(_), _) => Kind::InputGradient,
             (_, Some(_)) => Kind::Forward,
             (_, None) => Kind::Update,
         };
@@ -326,13 +290,13 @@ unsafe fn few_chains<V: Vector>(product: &Product<V::Element>, finish: &dyn Fini
                         chain!(V, false, right, row, column, columns - column);
                     }
                 }
-                Operand::Columns { start, stride } => {
+                Operand::Columns(right) => {
                     for column in (0..columns).step_by(CHAINS) {
                         let mut chains = [V::Element::ZERO; CHAINS];
                         let n = CHAINS.min(columns - column);
                         // Whole columns are taken for those that are missing, which are the first one again.
                         let rights: [_; CHAINS] =
-                            std::array::from_fn(|i| start.wrapping_add((column + if i < n { i } else { 0 }) * stride));
+                            std::array::from_fn(|i| right.at(column + if i < n { i } else { 0 }, 0));
                         for k in 0..depth {
                             let factor = *left(row, k);
                             for (chain, right) in chains.iter_mut().zip(rights) {
@@ -437,9 +401,15 @@ unsafe fn pack_panel<V: Vector>(
                 let from = rows.at(depth.start, columns.start);
                 V::enter(pack::Panel { from, stride: rows.stride, depth: depth.len(), columns: columns.len(), to });
             }
-            Operand::Columns { start, stride } => {
-                let from = start.add(columns.start * stride + depth.start);
-                V::enter(pack::TransposedPanel { from, stride, depth: depth.len(), columns: columns.len(), to });
+            Operand::Columns(rows) => {
+                let from = rows.at(columns.start, depth.start);
+                V::enter(pack::TransposedPanel {
+                    from,
+                    stride: rows.stride,
+                    depth: depth.len(),
+                    columns: columns.len(),
+                    to,
+                });
             }
         }
     }

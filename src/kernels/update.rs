@@ -12,10 +12,10 @@ use std::marker::PhantomData;
 
 use super::dense::Workspaces;
 use super::level::{Kernel, Level};
-use super::matrix::{Matrix, MatrixMut};
+use super::matrix::{Matrix, MatrixMut, Rows};
 use super::micro_kernel::Left;
 use super::optimizer::{Advance, Descent, step_at, with_rule};
-use super::product::{Finish, Kind, Operand, Product, Rows, multiply};
+use super::product::{Finish, Kind, Operand, Product, multiply};
 use super::vector::{Arithmetic, Element, Vector};
 
 /// A layer's parameters, or what belongs to each of them: all rows of the weights or some, and the biases or not.
@@ -34,7 +34,7 @@ impl<T> Parameters<'_, T> {
     }
 
     fn of_weights(&mut self) -> Rows<*mut T> {
-        Rows { start: self.weights.as_mut_ptr(), stride: self.weights.stride() }
+        self.weights.pointer()
     }
 
     fn of_biases(&mut self) -> Option<Rows<*mut T>> {
@@ -121,8 +121,8 @@ impl<T: Element, const N: usize> Sums<'_, T, N> {
             rows: x.columns(),
             columns: deltas.columns(),
             depth: x.rows(),
-            left: Left { start: x.as_ptr(), row: 1, step: x.stride() },
-            right: Operand::Rows(Rows { start: deltas.as_ptr(), stride: deltas.stride() }),
+            left: Left { start: x.pointer().start, row: 1, step: x.stride() },
+            right: Operand::Rows(deltas.pointer()),
             start: None,
             rest: None,
         };
