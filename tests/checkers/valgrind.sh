@@ -20,5 +20,5 @@ must_find a_write_after_the_allocation_is_freed "Invalid write of size 8"
 echo "memcheck has found both planted faults"
 IRONPROP_LEVEL=portable IRONPROP_REQUIRE=portable memcheck --skip page_border
 export IRONPROP_LEVEL=avx2 IRONPROP_REQUIRE=avx2
-memcheck accuracy allocations determinism
+memcheck accuracy allocations derivatives determinism
 memcheck --ignored --exact page_border::all_kernels_at_the_borders_of_their_memory

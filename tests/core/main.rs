@@ -7,6 +7,7 @@
 mod accuracy;
 mod against_reference;
 mod allocations;
+mod derivatives;
 mod determinism;
 mod exact;
 mod fuzzed;
