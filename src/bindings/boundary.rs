@@ -56,6 +56,39 @@ pub(super) fn run_detached<R: Send>(py: Python<'_>, operations: usize, work: imp
     if operations <= SHORT_WORK { work() } else { py.detach(work) }
 }
 
+/// Runs `work` of about so many floating-point operations in pieces, without the GIL if that takes long: between two of them
+/// it calls `Pieces::next`, which is to be no more than a tenth of a second apart. It changes nothing that outlasts a failure.
+pub(super) fn run_in_pieces<R: Send>(
+    py: Python<'_>,
+    operations: usize,
+    work: impl FnOnce(&mut Pieces<'_>) -> PyResult<R> + Send,
+) -> PyResult<R> {
+    if operations <= SHORT_WORK {
+        return work(&mut Pieces(None));
+    }
+    Released::run(py, operations, |gil| work(&mut Pieces(Some((Signals::new(), gil)))))
+}
+
+/// The samples of a piece that goes through a network: half a billion operations, in the worst case a tenth of a second; more of
+/// them, as long as it is not four times that, where all weights are read and packed for a few.
+pub(super) fn samples_of_a_piece(n_parameters: usize) -> usize {
+    const WORK: usize = 1 << 28; // multiply-adds
+    const WORTH_PACKING: usize = 256;
+    const LEAST: usize = 64;
+    let n_parameters = n_parameters.max(1);
+    (WORK / n_parameters).max(WORTH_PACKING.min(4 * WORK / n_parameters)).max(LEAST)
+}
+
+/// What stands between two pieces of work; nothing, if all of it is short.
+pub(super) struct Pieces<'a>(Option<(Signals, &'a Released)>);
+
+impl Pieces<'_> {
+    /// Fails with what the handler of a signal raises, if one has come.
+    pub(super) fn next(&mut self) -> PyResult<()> {
+        self.0.as_mut().map_or(Ok(()), |(signals, gil)| signals.poll(gil))
+    }
+}
+
 /// The GIL of long work that looks at Python now and then: released, taken back, released again, always with the thread state
 /// that was saved. (A thread that asks for a *new* state when the interpreter has ended meets none, and crashes; one that
 /// wants its own back is put to sleep for ever by pyo3, as it should be.)

@@ -1,12 +1,12 @@
 //! `forward_pass` and `backward_pass`: the notebook's pair on the caller's own arrays.
 //!
-//! Each checks all of its arguments, then computes in one piece, then hands over.
+//! Each checks all of its arguments, then computes, the way back in one piece, then hands over.
 
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::arrays::{Array, Dtype, Fresh, Name, Number, Target};
-use super::boundary::{guarded, run_detached};
+use super::boundary::{guarded, run_detached, run_in_pieces, samples_of_a_piece};
 use super::convert::Items;
 use super::layers::{Layers, Targets, check_dtype, shape_error};
 use super::options::{learning_rate, named};
@@ -57,27 +57,36 @@ fn forward<'py, T: Number>(
         activations.push(Fresh::<T>::new(py, &shape)?);
         derivatives.push(Fresh::<T>::new(py, &shape)?);
     }
+    let operations = n_samples.saturating_mul(layers.n_parameters()).saturating_mul(2);
+    let rows = samples_of_a_piece(layers.n_parameters()).min(n_samples).max(1);
     {
-        let mut input = Matrix::packed(x.numbers::<T>()?, n_samples, layers.n_inputs(0));
+        let x = Matrix::packed(x.numbers::<T>()?, n_samples, layers.n_inputs(0));
         let mut steps = Vec::with_capacity(layers.len());
         for (layer, (a, d)) in activations.iter_mut().zip(&mut derivatives).enumerate() {
             let (n_inputs, n_outputs) = (layers.n_inputs(layer), layers.n_outputs(layer));
             let weights = Matrix::packed(layers.weights[layer].numbers::<T>()?, n_inputs, n_outputs);
             let biases = layers.biases[layer].numbers::<T>()?;
-            let out = MatrixMut::packed(a.numbers_mut(), n_samples, n_outputs);
-            let slopes = MatrixMut::packed(d.numbers_mut(), n_samples, n_outputs);
-            steps.push((weights, biases, out, slopes));
+            let [out, slopes] = [a, d].map(|array| array.numbers_mut().chunks_mut(rows * n_outputs));
+            steps.push(((weights, biases), out, slopes));
         }
-        let operations = n_samples.saturating_mul(layers.n_parameters()).saturating_mul(2);
         let threads = threads(operations)?;
         let widths = (0..layers.len()).map(|layer| (layers.n_inputs(layer), layers.n_outputs(layer)));
-        let workspaces = widths.map(|widths| dense::forward_workspace::<T>(level, n_samples, widths));
+        let workspaces = widths
+            .flat_map(|widths| [rows, n_samples % rows].map(|rows| dense::forward_workspace::<T>(level, rows, widths)));
         let mut layerwise = Layerwise::new(level, threads, workspaces)?;
-        run_detached(py, operations, || {
-            for (weights, biases, out, slopes) in steps {
-                input = layerwise.forward(activation, input, (weights, biases), out, slopes);
+        run_in_pieces(py, operations, |pieces| {
+            for start in (0..n_samples).step_by(rows) {
+                pieces.next()?;
+                let n = rows.min(n_samples - start);
+                let mut input = x.window(start, n);
+                for ((weights, biases), out, slopes) in &mut steps {
+                    let [out, slopes] = [out, slopes]
+                        .map(|chunks| MatrixMut::packed(chunks.next().expect("a piece"), n, weights.columns()));
+                    input = layerwise.forward(activation, input, (*weights, biases), out, slopes);
+                }
             }
-        });
+            Ok(())
+        })?;
     }
     let pred = activations.pop().expect("at least one layer").into_array();
     let inputs = PyList::empty(py);

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::arrays::{Array, Dtype, Fresh, Name, Number, Target};
-use super::boundary::{Released, Signals, guarded, run_detached};
+use super::boundary::{Released, Signals, guarded, run_in_pieces};
 use super::layers::{Layers, Targets};
 use super::options::{at_most, learning_rate, named, truth, whole_number};
 use super::overlap::check_overlap;
@@ -263,10 +263,8 @@ fn draw<'py, T: Number>(
 ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
     let activations = vec![Activation::Sigmoid; sizes.len().saturating_sub(1)];
     let mut network = Network::<T>::new(sizes, &activations, Level::current()?)?;
-    let numbers = network.layers().iter().map(|layer| layer.n_inputs().saturating_mul(layer.n_outputs()));
-    let operations = numbers.fold(0, usize::saturating_add).saturating_mul(WORK_PER_DRAW);
     let schemes = vec![scheme; network.layers().len()];
-    run_detached(py, operations, || init::initialize(&mut network, &schemes, seed));
+    draw_parameters(py, &mut network, &schemes, seed)?;
     let (w, b) = (PyList::empty(py), PyList::empty(py));
     for layer in 0..network.layers().len() {
         let (weights, biases) = network.parameters(layer);
@@ -274,6 +272,18 @@ fn draw<'py, T: Number>(
         b.append(to_array(py, Matrix::packed(biases, 1, biases.len()))?)?;
     }
     Ok((w, b))
+}
+
+/// Draws the parameters of a network that nobody has seen yet.
+pub(super) fn draw_parameters<T: Number>(
+    py: Python<'_>,
+    network: &mut Network<T>,
+    schemes: &[init::Scheme],
+    seed: u64,
+) -> PyResult<()> {
+    run_in_pieces(py, network.n_parameters().saturating_mul(WORK_PER_DRAW), |pieces| {
+        init::initialize_in_pieces(network, schemes, seed, || pieces.next())
+    })
 }
 
 /// A type that no network has.

@@ -4,6 +4,8 @@
 //! of those a normal one (Box and Muller 1958). Logarithm and cosine are compiled in, not the platform's. Numbers are
 //! drawn in `f64` and rounded for `f32`, weights row by row, then biases, layer by layer.
 
+use std::convert::Infallible;
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -63,26 +65,55 @@ impl Scheme {
     }
 }
 
+/// Numbers that are drawn between two pauses: a few milliseconds.
+const BETWEEN_PAUSES: usize = 1 << 16;
+
 /// Draws all parameters of a network anew, with a scheme for each layer.
 ///
 /// # Panics
 ///
 /// If there are not as many schemes as layers.
 pub fn initialize<T: Element>(network: &mut Network<T>, schemes: &[Scheme], seed: u64) {
+    let Ok(()) = initialize_in_pieces(network, schemes, seed, || Ok::<_, Infallible>(()));
+}
+
+/// The same with a pause every few milliseconds, each of which may put an end to it.
+///
+/// # Errors
+///
+/// Those of `pause`; some parameters have been drawn then.
+///
+/// # Panics
+///
+/// If there are not as many schemes as layers.
+pub fn initialize_in_pieces<T: Element, E>(
+    network: &mut Network<T>,
+    schemes: &[Scheme],
+    seed: u64,
+    mut pause: impl FnMut() -> Result<(), E>,
+) -> Result<(), E> {
     assert_eq!(schemes.len(), network.layers().len(), "schemes, layers");
-    let mut stream = Stream::new(seed, 0);
+    let (mut stream, mut drawn) = (Stream::new(seed, 0), 0);
     for (layer, scheme) in schemes.iter().enumerate() {
         let (inputs, outputs) = (network.layers()[layer].n_inputs(), network.layers()[layer].n_outputs());
         let (mut weights, biases) = network.parameters_mut(layer);
         for input in 0..inputs {
-            for weight in weights.row_mut(input) {
-                *weight = T::from_f64(scheme.weight(&mut stream, inputs, outputs));
+            for weights in weights.row_mut(input).chunks_mut(BETWEEN_PAUSES) {
+                for weight in &mut *weights {
+                    *weight = T::from_f64(scheme.weight(&mut stream, inputs, outputs));
+                }
+                drawn += weights.len();
+                if drawn >= BETWEEN_PAUSES {
+                    drawn = 0;
+                    pause()?;
+                }
             }
         }
         for bias in biases {
             *bias = T::from_f64(scheme.bias(&mut stream));
         }
     }
+    Ok(())
 }
 
 /// Random numbers of one seed; streams of different `purpose` are independent of each other.

@@ -22,7 +22,7 @@ use super::arrays::{Array, Dtype, Fresh, Name};
 use super::boundary::guarded;
 use super::layers::{Layers, check_dtype, shape_error};
 use super::options::{at_most, whole_number};
-use super::training::{Passage, count, dtype_error, read_seed, read_widths, system_seed};
+use super::training::{Passage, count, draw_parameters, dtype_error, read_seed, read_widths, system_seed};
 use crate::error::{Error, shape_text};
 use crate::kernels::Activation;
 use crate::network::init;
@@ -74,6 +74,7 @@ impl Network {
     #[new]
     #[pyo3(signature = (sizes, activation, scheme, dtype, seed))]
     fn new(
+        py: Python<'_>,
         sizes: &Bound<'_, PyAny>,
         activation: &Bound<'_, PyAny>,
         scheme: &Bound<'_, PyAny>,
@@ -94,7 +95,7 @@ impl Network {
                 "float64" => (Dtype::F64, Model::F64(Owner::new(&sizes, &activations)?)),
                 _ => return Err(dtype_error(dtype)),
             };
-            with_owner!(&mut model, owner => init::initialize(&mut owner.network, &schemes, seed));
+            with_owner!(&mut model, owner => draw_parameters(py, &mut owner.network, &schemes, seed)?);
             Ok(Self { sizes, dtype, model: Mutex::new(model) })
         })
     }
@@ -290,13 +291,14 @@ impl Network {
     #[pyo3(signature = (gradients, learning_rate, scale))]
     fn apply_gradients(
         &self,
+        py: Python<'_>,
         gradients: &Bound<'_, PyAny>,
         learning_rate: Option<&Bound<'_, PyAny>>,
         scale: f64,
     ) -> PyResult<()> {
         guarded(|| {
             let vector = self.vector(gradients, "gradients")?;
-            with_owner!(&mut *self.model()?, owner => owner.apply_gradients(&vector, learning_rate, scale))
+            with_owner!(&mut *self.model()?, owner => owner.apply_gradients(py, &vector, learning_rate, scale))
         })
     }
 

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::super::arrays::{Array, Fresh, Number};
-use super::super::boundary::run_detached;
+use super::super::boundary::{run_detached, run_in_pieces, samples_of_a_piece};
 use super::super::layers::Layers;
 use super::super::options::learning_rate;
 use super::super::training::to_array;
@@ -15,11 +15,14 @@ use crate::network::Network;
 use crate::parallel::Threads;
 use crate::training::{Optimizer, Options, Plan, Rate, Settings, work_per_step};
 
-/// The fewest rows that are predicted at a time, and the operations for which there are more.
+/// The fewest rows that are predicted at a time, but for huge networks, and the operations for which there are more.
 const ROWS_AT_A_TIME: usize = 256;
 const WORK_AT_A_TIME: usize = 1 << 23;
 /// The most.
 const MOST_ROWS: usize = 8192;
+
+/// Operations between two looks for signals where the pieces are single samples.
+const WORK_OF_SAMPLES: usize = 1 << 22;
 
 /// A network and all that works on it.
 pub(super) struct Owner<T> {
@@ -75,8 +78,9 @@ impl<T: Number> Owner<T> {
 
     /// Rows that go through the network at a time, where nothing but their results is wanted.
     fn at_a_time(&self, n_samples: usize) -> usize {
-        let rows = WORK_AT_A_TIME / self.network.n_parameters().max(1);
-        n_samples.min(rows.clamp(ROWS_AT_A_TIME, MOST_ROWS))
+        let n_parameters = self.network.n_parameters().max(1);
+        let rows = (WORK_AT_A_TIME / n_parameters).clamp(ROWS_AT_A_TIME, MOST_ROWS);
+        n_samples.min(rows).min(samples_of_a_piece(n_parameters))
     }
 
     pub(super) fn predict<'py>(&mut self, py: Python<'py>, x: &Array<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -91,8 +95,9 @@ impl<T: Number> Owner<T> {
         let at_a_time = self.at_a_time(n_samples);
         let plan = plan_for(&mut self.predictions, &self.network, at_a_time, &self.settings)?;
         let (network, out) = (&self.network, result.numbers_mut());
-        run_detached(py, operations, || {
+        run_in_pieces(py, operations, |pieces| {
             for (start, out) in (0..n_samples).step_by(at_a_time).zip(out.chunks_mut(at_a_time * n_outputs)) {
+                pieces.next()?;
                 let n = at_a_time.min(n_samples - start);
                 plan.predict(network, rows.window(start, n));
                 let predictions = plan.predictions();
@@ -100,7 +105,8 @@ impl<T: Number> Owner<T> {
                     out.copy_from_slice(predictions.row(row));
                 }
             }
-        });
+            Ok(())
+        })?;
         Ok(result.into_array())
     }
 
@@ -115,11 +121,13 @@ impl<T: Number> Owner<T> {
         let plan = plan_for(&mut self.predictions, &self.network, at_a_time, &self.settings)?;
         let mut errors = zeros(n_samples)?;
         let network = &self.network;
-        run_detached(py, operations, || {
+        run_in_pieces(py, operations, |pieces| {
             for (start, out) in (0..n_samples).step_by(at_a_time).zip(errors.chunks_mut(at_a_time)) {
+                pieces.next()?;
                 plan.errors(network, batch.window(start, out.len()), out);
             }
-        });
+            Ok(())
+        })?;
         Ok(self.settings.loss.of_batch(&errors, self.n_outputs()))
     }
 
@@ -213,14 +221,19 @@ impl<T: Number> Owner<T> {
         let mut plan = Plan::new(&self.network, 1, self.settings.clone())?;
         let mut buffer = zeros(self.network.buffer().as_slice().len())?;
         let (network, out) = (&self.network, result.numbers_mut());
-        run_detached(py, work_per_step(n_parameters, n_samples), || {
+        let between = (WORK_OF_SAMPLES / work_per_step(n_parameters, 1)).max(1);
+        run_in_pieces(py, work_per_step(n_parameters, n_samples), |pieces| {
             for (sample, out) in out.chunks_exact_mut(n_parameters).enumerate() {
+                if sample.is_multiple_of(between) {
+                    pieces.next()?;
+                }
                 let batch = batch.window(sample, 1);
                 plan.pass(network, batch, None);
                 plan.gradients(network, (batch.x, Some(batch)), &mut buffer);
                 network.pack(&buffer, out);
             }
-        });
+            Ok(())
+        })?;
         Ok(result.into_array())
     }
 
@@ -233,18 +246,19 @@ impl<T: Number> Owner<T> {
             return Ok(result.into_array());
         }
         self.settings.threads = Threads::AtMost(Threads::most()?);
-        let at_a_time = n_samples.min(ROWS_AT_A_TIME);
+        let at_a_time = self.at_a_time(n_samples).min(ROWS_AT_A_TIME);
         let mut plan = Plan::new(&self.network, at_a_time, self.settings.clone())?;
         let mut unit = zeros(n_outputs)?;
         let (network, out) = (&self.network, result.numbers_mut());
         let operations = work_per_step(network.n_parameters(), n_samples).saturating_mul(n_outputs);
-        run_detached(py, operations, || {
+        run_in_pieces(py, operations, |pieces| {
             let stride = n_outputs * n_features;
             for (start, out) in (0..n_samples).step_by(at_a_time).zip(out.chunks_mut(at_a_time * stride)) {
                 let n = at_a_time.min(n_samples - start);
                 let rows = rows.window(start, n);
                 plan.forward(network, rows);
                 for output in 0..n_outputs {
+                    pieces.next()?;
                     unit[output] = T::ONE;
                     plan.backward(network, Matrix::new(&unit, n, n_outputs, 0));
                     unit[output] = T::ZERO;
@@ -252,7 +266,8 @@ impl<T: Number> Owner<T> {
                     plan.sample_gradient(network, rows, out);
                 }
             }
-        });
+            Ok(())
+        })?;
         Ok(result.into_array())
     }
 
@@ -296,6 +311,7 @@ impl<T: Number> Owner<T> {
     /// One step of the optimiser with gradients from elsewhere.
     pub(super) fn apply_gradients(
         &mut self,
+        py: Python<'_>,
         gradients: &Array<'_>,
         rate: Option<&Bound<'_, PyAny>>,
         scale: f64,
@@ -305,8 +321,11 @@ impl<T: Number> Owner<T> {
         let settings = Settings { stores_gradients: true, ..self.settings.clone() };
         let plan = plan_for(&mut self.steps, &self.network, 1, &settings)?;
         let mut buffer = zeros(self.network.buffer().as_slice().len())?;
-        self.network.unpack(gradients.numbers::<T>()?, &mut buffer);
-        plan.apply(&mut self.network, &mut self.optimizer, &buffer, rate);
+        let (gradients, network, optimizer) = (gradients.numbers::<T>()?, &mut self.network, &mut self.optimizer);
+        run_detached(py, work_per_step(network.n_parameters(), 1), || {
+            network.unpack(gradients, &mut buffer);
+            plan.apply(network, optimizer, &buffer, rate);
+        });
         self.changes();
         Ok(())
     }
