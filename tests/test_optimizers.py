@@ -204,6 +204,58 @@ def test_a_clipped_gradient_has_the_norm_that_it_may_have():
     assert (np.abs(network.parameters) == 0.25).all()
 
 
+def clipped(gradient, bound):
+    """Return the gradient with a norm of at most `bound`, in numbers whose squares do not overflow."""
+    gradient = gradient.astype(np.longdouble)
+    norm = np.sqrt((gradient * gradient).sum())
+    return gradient * min(np.longdouble(1), bound / norm)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size", "bound"),
+    [
+        ("float64", 1e154, 0.5),  # the squares still fit, their sum does not
+        ("float64", 1e200, 0.5),
+        ("float64", 1.7e308, 3.0),  # the norm itself does not fit
+        ("float64", 1e200, 1e300),  # and is smaller than the bound
+        ("float32", 1e19, 0.5),
+        ("float32", 3e38, 2.0),
+    ],
+)
+def test_a_gradient_whose_square_overflows_is_clipped_all_the_same(dtype, size, bound):
+    random = np.random.default_rng(1)
+    network = Network([7, 5, 3], activation="identity", init="zeros", dtype=dtype)
+    gradient = (random.uniform(-1, 1, network.n_parameters) * size).astype(dtype)
+    network.optimizer = SGD(learning_rate=1.0, clip_norm=bound)
+    network.apply_gradients(gradient)
+    expected = -clipped(gradient, bound)
+    epsilon = 8 * np.finfo(dtype).eps
+    assert (np.abs(network.parameters - expected) <= epsilon * np.abs(expected)).all()
+
+
+def test_a_step_with_a_huge_gradient_is_the_same_bits_for_any_number_of_threads():
+    # The loss is finite, the gradient of each weight is a mean of the samples.
+    random = np.random.default_rng(1)
+    X, Y = random.normal(size=(256, 200)) * 1e160, np.ones((256, 120))
+    networks = []
+    for n_threads in (1, 2):
+        network = Network([200, 120], activation="identity", init="zeros", loss="mae")
+        network.optimizer = SGD(learning_rate=1.0, clip_norm=0.5)
+        network.train_step(X, Y, n_threads=n_threads)
+        assert abs(np.linalg.norm(network.parameters) - 0.5) < 1e-12
+        networks.append(network)
+    assert same_bits(networks[0].parameters, networks[1].parameters)
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+def test_a_gradient_that_is_not_finite_is_passed_on(bad):
+    network = Network([3, 2], init="zeros", optimizer=SGD(learning_rate=1.0, clip_norm=0.5))
+    gradient = np.ones(8)
+    gradient[3] = bad
+    network.apply_gradients(gradient)
+    assert not np.isfinite(network.parameters).all()
+
+
 # What an optimiser remembers ----------------------------------------------------------------------
 
 

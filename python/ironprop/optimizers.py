@@ -41,7 +41,8 @@ class Optimizer:
     weight_decay : float
         Decoupled decay of the weights, at least 0.
     clip_norm, clip_value : float, optional
-        The largest norm of the whole gradient, or the largest number in it; positive. One of them at a time.
+        The largest norm of the whole gradient, or the largest number in it; positive. One of them at a time. The norm
+        is right for any finite gradient, also where its square would overflow.
 
     Raises
     ------

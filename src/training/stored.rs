@@ -46,11 +46,39 @@ impl<T: Element> Stored<T> {
         for update in &mut rounds.updates {
             self.penalise((passes, threads), update, network, descent);
         }
-        let norm = self.squares.iter().fold(0.0, |sum, squares| sum + squares).sqrt();
-        let scale = bound.filter(|bound| norm > *bound).map_or(1.0, |bound| bound / norm);
+        let scale = bound.map_or(1.0, |bound| self.scale(&passes.layers, bound));
         for update in &mut rounds.updates {
             self.take((passes, threads), update, network, (optimizer, descent), T::from_f64(scale));
         }
+    }
+
+    /// The factor that makes the norm of all gradients at most `bound`: 1 where one of them is infinite or NaN, so that the step
+    /// passes it on.
+    fn scale(&self, layers: &[Dense], bound: f64) -> f64 {
+        let norm = self.squares.iter().fold(0.0, |sum, squares| sum + squares).sqrt();
+        if norm == f64::INFINITY {
+            self.scale_of_huge(layers, bound)
+        } else if norm > bound {
+            bound / norm
+        } else {
+            1.0
+        }
+    }
+
+    /// The same where the squares overflow, as those of numbers above 10¹⁵⁴ do: with the norm in units of the largest magnitude,
+    /// one chain over all numbers, ascending.
+    fn scale_of_huge(&self, layers: &[Dense], bound: f64) -> f64 {
+        let gradients = self.gradients.as_slice();
+        let row = |layer: &Dense, row: usize| &gradients[layer.rows(row..row + 1)][..layer.n_outputs()];
+        let rows = || layers.iter().flat_map(|layer| (0..=layer.n_inputs()).map(move |i| row(layer, i)));
+        let numbers = || rows().flatten().map(|gradient| gradient.to_f64());
+        let largest = numbers().fold(0.0, |largest: f64, gradient| largest.max(gradient.abs()));
+        let squares = numbers().fold(0.0, |sum: f64, gradient| {
+            let relative = gradient / largest;
+            relative.mul_add(relative, sum)
+        });
+        let scale = bound / largest / squares.sqrt();
+        if scale < 1.0 { scale } else { 1.0 }
     }
 
     /// The gradients that the rule sees, and the sums of their squares.
