@@ -17,6 +17,7 @@ import pytest
 
 from bits import digest
 from ironprop import Network
+from ironprop.notebook import train
 from ironprop.optimizers import SGD, Adam, RMSprop
 from network_oracle import HIDDEN, LOSSES, drawn, suitable, targets
 from processes import _environment, assert_other_threads_run_during, run_python
@@ -93,6 +94,55 @@ def test_a_first_loss_that_is_not_finite_changes_nothing(loss):
             with pytest.raises(FloatingPointError):
                 call()
             assert digest(network.__getstate__()) == before
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "relu", "sin"])
+def test_samples_that_are_not_finite_are_no_step_even_where_the_loss_does_not_see_them(
+    activation, bad, dtype
+):
+    # An infinite number saturates a unit: the loss is finite, the gradient of the weights is not.
+    network = Network(
+        [3, 5, 2], activation=activation, output_activation="tanh", dtype=dtype, seed=1
+    )
+    X, Y = np.ones((9, 3), dtype), np.zeros((9, 2), dtype)
+    network.train_step(X, Y)
+    X[8, 2] = bad
+    before = digest(network.__getstate__())
+    options = {"batch_size": 4, "shuffle": False}
+    layers = network.weights, network.biases
+    unchanged = digest(layers)
+    for call in (
+        lambda: network.train_step(X, Y),
+        lambda: network.partial_fit(X, Y, batch_size=4),
+        lambda: network.train(X, Y, epochs=2, **options),
+        lambda: network.fit(X, Y, epochs=2, **options),
+        lambda: train(X, Y, *layers, epochs=2, activation="tanh", **options),
+    ):
+        with pytest.raises(FloatingPointError, match="X has a number that is infinite or nan"):
+            call()
+        assert digest(network.__getstate__()) == before
+        assert digest(layers) == unchanged
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_loss_that_is_a_function_takes_no_step_with_such_samples(bad):
+    def loss(pred, Y):
+        return float(np.square(pred - Y).sum()), 2 * (pred - Y)
+
+    network = Network([3, 5, 2], activation="tanh", loss=loss, optimizer="adam", seed=1)
+    X, Y = np.ones((4, 3)), np.zeros((4, 2))
+    network.train_step(X, Y)
+    X[2, 1] = bad
+    before = digest(network.parameters, network.__getstate__()["optimizer_step"])
+    for call in (
+        lambda: network.train_step(X, Y),
+        lambda: network.fit(X, Y, epochs=2, batch_size=None),
+    ):
+        with pytest.raises(FloatingPointError):
+            call()
+        assert digest(network.parameters, network.__getstate__()["optimizer_step"]) == before
 
 
 def test_bad_validation_data_are_measured_and_not_trained_on():

@@ -72,7 +72,8 @@ class Trainable(Passes):
         TypeError, ValueError, MemoryError
             If an argument is not what it must be. Nothing has been changed then.
         FloatingPointError
-            If the loss is infinite or NaN. Nothing has been changed then.
+            If the loss or a number of `X` is infinite or NaN. Nothing has been changed then. (A step that is too large
+            may make a parameter so: the next one is refused. `train` and `fit` go back to the step before.)
         RuntimeError
             If the network is in use in another thread.
 
@@ -109,6 +110,10 @@ class Trainable(Passes):
             If an argument is not that. Nothing has been changed then.
         RuntimeError
             If the network is in use in another thread.
+
+        Notes
+        -----
+        Numbers that are infinite or NaN are taken as they are.
 
         Examples
         --------
@@ -156,7 +161,7 @@ class Trainable(Passes):
             As for `train_step`.
         FloatingPointError
             If the loss or a parameter becomes infinite or NaN. The network then has the parameters of the last
-            step whose loss was finite.
+            step whose loss was finite. If a number of `X` is, before any step.
         KeyboardInterrupt
             After Ctrl-C, at a whole step, with the parameters of that step.
 
@@ -278,6 +283,8 @@ class Trainable(Passes):
                 f"the loss is {value} or its gradient not finite: no step was taken"
             )
         gradient, _ = self._core.backward_pass(loss_gradient, number)
+        if not np.isfinite(gradient).all():
+            raise FloatingPointError("the gradient is not finite: no step was taken")
         self._core.apply_gradients(gradient, learning_rate, scale)
         return value
 

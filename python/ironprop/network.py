@@ -159,7 +159,7 @@ class Network(Trainable):
             If `progress` needs tqdm and there is none.
         FloatingPointError
             If the loss or a parameter becomes infinite or NaN. The network then has the parameters of the last
-            step whose loss was finite.
+            step whose loss was finite. If a number of `X` is, before any step.
         KeyboardInterrupt
             After Ctrl-C, at a whole step, with the parameters of that step.
 

@@ -372,7 +372,7 @@ def train(
         As for `forward_pass` and `backward_pass`; also if there are no samples. Nothing has been changed then.
     FloatingPointError
         If the loss or a parameter becomes infinite or NaN. `W` and `B` are then those of the last step whose loss was
-        finite.
+        finite. If a number of `X` is, before any step.
     KeyboardInterrupt
         After Ctrl-C, at a whole step. `W` and `B` are those of that step, as with any exception that a signal handler
         raises.

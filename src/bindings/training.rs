@@ -3,7 +3,7 @@
 //! `train` works without the GIL on parameters and data of its own, so that nothing another thread does to the arrays can
 //! reach it; at the end, and also after Ctrl-C or divergence, the parameters are written back.
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyFloatingPointError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -113,6 +113,7 @@ fn run<'py, T: Number>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let Options { epochs, settings, learning_rate: rate, passage } = options;
     let rate = learning_rate::<T>(rate)?.to_f64();
+    check_samples::<T>(x)?;
     let mut result = Fresh::<f64>::new(py, &[epochs])?;
     let activations = vec![activation; layers.len()];
     let mut network = Network::new(&layers.sizes(), &activations, Level::current()?)?;
@@ -272,6 +273,15 @@ fn draw<'py, T: Number>(
         b.append(to_array(py, Matrix::packed(biases, 1, biases.len()))?)?;
     }
     Ok((w, b))
+}
+
+/// Refuses samples that are infinite or NaN, as a loss is refused that they make so: behind a saturated unit the loss would not
+/// see them, and the step would make NaN of the weights. Without an early end, which would cost more than it saves.
+pub(super) fn check_samples<T: Number>(x: &Array<'_>) -> PyResult<()> {
+    if x.numbers::<T>()?.iter().fold(true, |all, number| all & number.is_finite()) {
+        return Ok(());
+    }
+    Err(PyFloatingPointError::new_err("X has a number that is infinite or nan: nothing was changed"))
 }
 
 /// Draws the parameters of a network that nobody has seen yet.

@@ -7,7 +7,7 @@ use super::super::arrays::{Array, Fresh, Number};
 use super::super::boundary::{run_detached, run_in_pieces, samples_of_a_piece};
 use super::super::layers::Layers;
 use super::super::options::learning_rate;
-use super::super::training::to_array;
+use super::super::training::{check_samples, to_array};
 use super::arguments::Samples;
 use crate::error::{Error, zeros};
 use crate::kernels::{Activation, Level, Matrix, MatrixMut};
@@ -287,6 +287,7 @@ impl<T: Number> Owner<T> {
         threads: Threads,
     ) -> PyResult<f64> {
         let rate = Self::rate(rate)?;
+        check_samples::<T>(&given.x)?;
         let mut row = Vec::new();
         let batch = given.batch::<T>(&mut row)?;
         self.settings.threads = threads;

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use super::super::arrays::{Fresh, Number};
 use super::super::boundary::guarded;
 use super::super::options::number;
-use super::super::training::{Passage, Reporter, count, run_trainer};
+use super::super::training::{Passage, Reporter, check_samples, count, run_trainer};
 use super::arguments::Samples;
 use super::owner::Owner;
 use super::{Model, Network};
@@ -23,6 +23,7 @@ pub(super) fn trainer<T: Number>(
     passage: Passage,
     threads: Threads,
 ) -> PyResult<Trainer<T>> {
+    check_samples::<T>(&given.x)?;
     let mut row = Vec::new();
     let batches = Batches::new(given.batch::<T>(&mut row)?, passage.batch_size, passage.seed)?;
     owner.settings.threads = threads;
