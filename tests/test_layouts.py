@@ -2,7 +2,7 @@
 
 Fifteen layouts, for each argument of each function, in both types and in those that are converted;
 then hypothesis mixes the layouts of all arguments of a call. Arrays of other than the expected
-number of dimensions are refused in test_bad_input.py; arrays to be updated in place in any layout
+number of dimensions are refused in test_bad_shapes.py; arrays to be updated in place in any layout
 are there as well.
 """
 
