@@ -69,14 +69,14 @@ pub(super) fn run_in_pieces<R: Send>(
     Released::run(py, operations, |gil| work(&mut Pieces(Some((Signals::new(), gil)))))
 }
 
-/// The samples of a piece that goes through a network: half a billion operations, in the worst case a tenth of a second; more of
-/// them, as long as it is not four times that, where all weights are read and packed for a few.
+/// The samples of a piece that goes through a network: half a billion operations, some hundredths of a second. Large networks,
+/// whose weights are read and packed for each piece, take more of them, as long as it is not eight times that.
 pub(super) fn samples_of_a_piece(n_parameters: usize) -> usize {
     const WORK: usize = 1 << 28; // multiply-adds
     const WORTH_PACKING: usize = 256;
     const LEAST: usize = 64;
     let n_parameters = n_parameters.max(1);
-    (WORK / n_parameters).max(WORTH_PACKING.min(4 * WORK / n_parameters)).max(LEAST)
+    (WORK / n_parameters).max(WORTH_PACKING.min(8 * WORK / n_parameters)).max(LEAST)
 }
 
 /// What stands between two pieces of work; nothing, if all of it is short.

@@ -113,7 +113,6 @@ fn run<'py, T: Number>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let Options { epochs, settings, learning_rate: rate, passage } = options;
     let rate = learning_rate::<T>(rate)?.to_f64();
-    check_samples::<T>(x)?;
     let mut result = Fresh::<f64>::new(py, &[epochs])?;
     let activations = vec![activation; layers.len()];
     let mut network = Network::new(&layers.sizes(), &activations, Level::current()?)?;
@@ -124,6 +123,7 @@ fn run<'py, T: Number>(
     let mut optimizer = Optimizer::new(training::Options::sgd(rate), &network)?;
     let mut row = Vec::new();
     let data = Batch { x: x.rows::<T>()?, y: targets.rows::<T>(&mut row)?, weights: None };
+    check_samples(data.x)?;
     let batches = Batches::new(data, passage.batch_size, passage.seed)?;
     let mut trainer = Trainer::new(&network, &optimizer, batches, settings)?;
     let mut records = zeros::<Epoch>(epochs)?;
@@ -276,12 +276,13 @@ fn draw<'py, T: Number>(
 }
 
 /// Refuses samples that are infinite or NaN, as a loss is refused that they make so: behind a saturated unit the loss would not
-/// see them, and the step would make NaN of the weights. Without an early end, which would cost more than it saves.
-pub(super) fn check_samples<T: Number>(x: &Array<'_>) -> PyResult<()> {
-    if x.numbers::<T>()?.iter().fold(true, |all, number| all & number.is_finite()) {
+/// see them, and the step would make NaN of the weights.
+pub(super) fn check_samples<T: Number>(x: Matrix<'_, T>) -> PyResult<()> {
+    if T::are_finite(x.data()) {
         return Ok(());
     }
-    Err(PyFloatingPointError::new_err("X has a number that is infinite or nan: nothing was changed"))
+    let message = "X has a number that is infinite or nan, seen before any step: nothing was changed";
+    Err(PyFloatingPointError::new_err(message))
 }
 
 /// Draws the parameters of a network that nobody has seen yet.

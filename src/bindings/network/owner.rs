@@ -287,9 +287,9 @@ impl<T: Number> Owner<T> {
         threads: Threads,
     ) -> PyResult<f64> {
         let rate = Self::rate(rate)?;
-        check_samples::<T>(&given.x)?;
         let mut row = Vec::new();
         let batch = given.batch::<T>(&mut row)?;
+        check_samples(batch.x)?;
         self.settings.threads = threads;
         let operations = work_per_step(self.network.n_parameters(), given.n_samples());
         let plan = plan_for(&mut self.steps, &self.network, given.n_samples(), &self.settings)?;

@@ -23,9 +23,10 @@ pub(super) fn trainer<T: Number>(
     passage: Passage,
     threads: Threads,
 ) -> PyResult<Trainer<T>> {
-    check_samples::<T>(&given.x)?;
     let mut row = Vec::new();
-    let batches = Batches::new(given.batch::<T>(&mut row)?, passage.batch_size, passage.seed)?;
+    let batch = given.batch::<T>(&mut row)?;
+    check_samples(batch.x)?;
+    let batches = Batches::new(batch, passage.batch_size, passage.seed)?;
     owner.settings.threads = threads;
     Ok(Trainer::new(&owner.network, &owner.optimizer, batches, owner.settings.clone())?)
 }
