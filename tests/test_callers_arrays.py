@@ -97,6 +97,16 @@ def test_what_a_call_only_reads_is_unchanged(layout, dtype):
         assert [id(array) for array in flat(given)] == identities, name
 
 
+@pytest.fixture
+def short_collections():
+    """Leave the thousands of objects of other tests out of every collection."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("short_collections")
 @pytest.mark.parametrize("dtype", strategies.DTYPES)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_no_array_is_kept_alive(layout, dtype):
