@@ -51,7 +51,7 @@ test-valgrind: ## The core's tests under valgrind's memcheck, and faults that it
 fuzz: ## Fuzz the kernels for SECONDS_TO_RUN (60)
 	bash fuzz/run.sh
 
-accuracy: ## All activations, or ACTIVATION=tanh, on all 2^32 float32 numbers (10 to 20 minutes on two cores, half of it sin)
+accuracy: ## Activations on all 2^32 float32 numbers (10 to 20 minutes), or one: ACTIVATION=tanh
 	IRONPROP_ALL_INPUTS=1 cargo test --locked --release --test core accuracy::$(ACTIVATION) -- --nocapture --test-threads 1
 
 bench: wheel ## Time the package against its peers
