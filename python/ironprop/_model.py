@@ -196,7 +196,9 @@ class Model:
                 "loss cannot be a function in a network with dropout: set dropout to 0"
             )
         else:
-            self._core.set_loss(*losses.to_core("half_squared_error"))  # refuses while it is in use
+            self._core.set_loss(
+                *losses.to_core("half_squared_error")
+            )  # refuses while it is trained
             self._function = known
         self._loss = known
         self._has_labels = isinstance(known, str) and known in losses.OUTPUTS

@@ -60,7 +60,7 @@ class Passes(Model):
         TypeError, ValueError
             If `X` is of another type or shape.
         RuntimeError
-            If the network is in use in another thread.
+            If another thread trains the network.
 
         Examples
         --------
@@ -116,7 +116,7 @@ class Passes(Model):
         TypeError, ValueError
             If `loss_gradient` is of another type or shape than the predictions.
         RuntimeError
-            If there was no `forward_pass` since the parameters last changed, or the network is in use.
+            If there was no `forward_pass` since the parameters last changed, or another thread trains the network.
 
         Examples
         --------
@@ -155,7 +155,7 @@ class Passes(Model):
         TypeError, ValueError, MemoryError
             If an argument is not what it must be.
         RuntimeError
-            If the network is in use in another thread.
+            If another thread trains the network.
 
         Notes
         -----

@@ -32,13 +32,13 @@ CLASSES: dict[str, type[Any]] = {
 
 def state_of(network: Model) -> dict[str, Any]:
     """Return all that a network is."""
-    step, vectors = network._core.optimizer_state()
+    parameters, step, vectors = network._core.state()
     return {
         "format": FORMAT,
         "layer_sizes": list(network._layer_sizes),
         "activations": list(network._activations),
         "dtype": network._dtype.name,
-        "parameters": network.parameters,
+        "parameters": parameters,
         "loss": _described(network._loss),
         "optimizer": _described(network._optimizer),
         "optimizer_step": step,

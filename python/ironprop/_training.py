@@ -75,7 +75,7 @@ class Trainable(Passes):
             If the loss or a number of `X` is infinite or NaN. Nothing has been changed then. (A step that is too large
             may make a parameter so: the next one is refused. `train` and `fit` go back to the step before.)
         RuntimeError
-            If the network is in use in another thread.
+            If another thread trains the network.
 
         Examples
         --------
@@ -109,7 +109,7 @@ class Trainable(Passes):
         TypeError, ValueError
             If an argument is not that. Nothing has been changed then.
         RuntimeError
-            If the network is in use in another thread.
+            If another thread trains the network.
 
         Notes
         -----

@@ -72,10 +72,16 @@ class Network(Trainable):
 
     Notes
     -----
-    One thread at a time may use a network; a call that finds it in use raises `RuntimeError`. Networks are equal if
-    sizes, activations, dtype, loss, optimiser, dropout and every bit of the parameters are. Copies and pickles have all
-    of the network, what the optimiser remembers included, and go on to the same bits; a loss that is a function is
-    pickled by its name.
+    Threads may share a network. They take turns, in the order in which they came: every call has the bits that it
+    would have alone, and a single step, of `train_step` or `apply_gradients`, is a turn like any other. Only trainings,
+    `fit`, `partial_fit` and `train`, are not waited for: while one runs, all calls in other threads raise
+    `RuntimeError`. Where a `fit` stops to measure after an epoch, or to call a function of yours, others have their
+    turns. In the child of a fork, a network that another thread was using raises `RuntimeError` too: that thread is not
+    there to give it back.
+
+    Networks are equal if sizes, activations, dtype, loss, optimiser, dropout and every bit of the parameters are.
+    Copies and pickles have all of the network, what the optimiser remembers included, and go on to the same bits; a
+    loss that is a function is pickled by its name.
 
     Examples
     --------

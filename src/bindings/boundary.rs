@@ -25,7 +25,7 @@ pyo3::create_exception!(
 const SHORT_WORK: usize = 200_000;
 
 /// The time between two looks for signals.
-const BETWEEN_POLLS: Duration = Duration::from_millis(50);
+pub(super) const BETWEEN_POLLS: Duration = Duration::from_millis(50);
 
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {

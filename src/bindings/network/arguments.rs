@@ -72,7 +72,7 @@ impl Network {
         let x = self.some_samples(x)?;
         let n_samples = x.shape()[0];
         let targets = Targets::read(y, Name("Y", None), &[n_samples, self.n_outputs()], self.dtype)?;
-        let loss = with_owner!(&*self.model()?, owner => owner.settings.loss);
+        let loss = with_owner!(&*self.model(y.py())?, owner => owner.settings.loss);
         match self.dtype {
             Dtype::F32 => check_targets::<f32>(loss, &targets)?,
             Dtype::F64 => check_targets::<f64>(loss, &targets)?,

@@ -1,14 +1,14 @@
 //! `Network`: the class behind `ironprop.Network`.
 //!
-//! One thread at a time uses a network: another one is told so. What the calls take is read in `arguments.rs`, what they do is
-//! in `owner.rs`, what they are told about training in `recipe.rs`, and a training that lasts in `session.rs`.
+//! One thread at a time uses a network: who waits for it and who is refused is in `turns.rs`. What the calls take is read in
+//! `arguments.rs`, what they do is in `owner.rs`, what they are told about training in `recipe.rs`, and a training that lasts in
+//! `session.rs`.
 
 mod arguments;
 mod owner;
 mod recipe;
 mod session;
-
-use std::sync::{Mutex, MutexGuard, TryLockError};
+mod turns;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -17,23 +17,25 @@ use pyo3::types::{PyDict, PyList};
 use arguments::{read_activations, read_names};
 use owner::Owner;
 pub(super) use session::Training;
+pub(super) use turns::count_forks;
+use turns::{Purpose, Turn, Turns};
 
 use super::arrays::{Array, Dtype, Fresh, Name};
 use super::boundary::guarded;
 use super::layers::{Layers, check_dtype, shape_error};
-use super::options::{at_most, whole_number};
+use super::options::{at_most, learning_rate, whole_number};
 use super::training::{Passage, count, draw_parameters, dtype_error, read_seed, read_widths, system_seed};
 use crate::error::{Error, shape_text};
 use crate::kernels::Activation;
 use crate::network::init;
-use crate::training::Schedule;
+use crate::training::{Rate, Schedule};
 
 /// See `ironprop.Network`.
 #[pyclass(frozen, module = "ironprop._core")]
 pub(super) struct Network {
     sizes: Vec<usize>,
     dtype: Dtype,
-    model: Mutex<Model>,
+    model: Turns<Model>,
 }
 
 enum Model {
@@ -53,13 +55,22 @@ macro_rules! with_owner {
 use with_owner;
 
 impl Network {
-    /// The model, unless another thread has it.
-    fn model(&self) -> PyResult<MutexGuard<'_, Model>> {
-        self.model.try_lock().map_err(|error| {
-            PyRuntimeError::new_err(match error {
-                TryLockError::WouldBlock => "the network is in use in another thread",
-                TryLockError::Poisoned(_) => "the network is unusable since an internal error",
-            })
+    /// The model for one call.
+    fn model(&self, py: Python<'_>) -> PyResult<Turn<'_, Model>> {
+        self.model.take(py, Purpose::Call)
+    }
+
+    /// The model for a training.
+    fn model_to_train(&self, py: Python<'_>) -> PyResult<Turn<'_, Model>> {
+        self.model.take(py, Purpose::Training)
+    }
+
+    /// The learning rates: the schedule's, or the one that is given.
+    fn rate(&self, given: Option<&Bound<'_, PyAny>>) -> PyResult<Rate> {
+        Ok(match (given, self.dtype) {
+            (None, _) => Rate::Scheduled(1.0),
+            (Some(rate), Dtype::F32) => Rate::Fixed(learning_rate::<f32>(rate)?.into()),
+            (Some(rate), Dtype::F64) => Rate::Fixed(learning_rate::<f64>(rate)?),
         })
     }
 
@@ -96,7 +107,7 @@ impl Network {
                 _ => return Err(dtype_error(dtype)),
             };
             with_owner!(&mut model, owner => draw_parameters(py, &mut owner.network, &schemes, seed)?);
-            Ok(Self { sizes, dtype, model: Mutex::new(model) })
+            Ok(Self { sizes, dtype, model: Turns::new(model) })
         })
     }
 
@@ -114,22 +125,22 @@ impl Network {
 
     /// The name of each layer's activation.
     #[getter]
-    fn activations(&self) -> PyResult<Vec<&'static str>> {
+    fn activations(&self, py: Python<'_>) -> PyResult<Vec<&'static str>> {
         guarded(|| {
             let name = |activation| {
                 let mut all = Activation::ALL.iter().chain(Activation::OUTPUT);
                 all.find(|(_, other)| *other == activation).map(|(name, _)| *name)
             };
-            Ok(with_owner!(&*self.model()?, owner => {
+            Ok(with_owner!(&*self.model(py)?, owner => {
                 owner.network.layers().iter().filter_map(|layer| name(layer.activation())).collect()
             }))
         })
     }
 
-    fn set_loss(&self, name: &Bound<'_, PyAny>, parameter: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn set_loss(&self, py: Python<'_>, name: &Bound<'_, PyAny>, parameter: &Bound<'_, PyAny>) -> PyResult<()> {
         guarded(|| {
             let loss = recipe::read_loss(name, parameter)?;
-            with_owner!(&mut *self.model()?, owner => {
+            with_owner!(&mut *self.model(py)?, owner => {
                 let of_output = owner.network.layers()[self.sizes.len() - 2].activation();
                 if let Some(activation) = loss.fused_with().filter(|activation| *activation != of_output) {
                     let name = if activation == Activation::Softmax { "softmax" } else { "sigmoid" };
@@ -142,16 +153,17 @@ impl Network {
         })
     }
 
-    fn set_optimizer(&self, name: &Bound<'_, PyAny>, options: &Bound<'_, PyDict>) -> PyResult<()> {
+    fn set_optimizer(&self, py: Python<'_>, name: &Bound<'_, PyAny>, options: &Bound<'_, PyDict>) -> PyResult<()> {
         guarded(|| {
-            let schedule = with_owner!(&*self.model()?, owner => owner.optimizer.options().schedule);
+            let schedule = with_owner!(&*self.model(py)?, owner => owner.optimizer.options().schedule);
             let options = recipe::read_optimizer(name, options, schedule, self.dtype)?;
-            with_owner!(&mut *self.model()?, owner => owner.set_optimizer(options))
+            with_owner!(&mut *self.model(py)?, owner => owner.set_optimizer(options))
         })
     }
 
     fn set_schedule(
         &self,
+        py: Python<'_>,
         name: &Bound<'_, PyAny>,
         rate: &Bound<'_, PyAny>,
         first: &Bound<'_, PyAny>,
@@ -161,16 +173,16 @@ impl Network {
         guarded(|| {
             let warm_up = whole_number("warm_up", warm_up, 0, u64::from(u32::MAX))?;
             let schedule: Schedule = recipe::read_schedule(name, rate, first, second, warm_up)?;
-            with_owner!(&mut *self.model()?, owner => owner.optimizer.set_schedule(schedule));
+            with_owner!(&mut *self.model(py)?, owner => owner.optimizer.set_schedule(schedule));
             Ok(())
         })
     }
 
-    fn set_dropout(&self, rates: &Bound<'_, PyAny>, seed: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn set_dropout(&self, py: Python<'_>, rates: &Bound<'_, PyAny>, seed: &Bound<'_, PyAny>) -> PyResult<()> {
         guarded(|| {
             let rates = recipe::read_dropout(rates, self.sizes.len() - 2)?;
             let seed = whole_number("seed", seed, 0, u64::MAX)?;
-            with_owner!(&mut *self.model()?, owner => {
+            with_owner!(&mut *self.model(py)?, owner => {
                 owner.settings.dropout = crate::training::Dropout { rates, seed };
             });
             Ok(())
@@ -180,14 +192,14 @@ impl Network {
     fn predict<'py>(&self, py: Python<'py>, X: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         guarded(|| {
             let x = self.samples(X)?;
-            with_owner!(&mut *self.model()?, owner => owner.predict(py, &x))
+            with_owner!(&mut *self.model(py)?, owner => owner.predict(py, &x))
         })
     }
 
     fn forward_pass<'py>(&self, py: Python<'py>, X: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyList>, u64)> {
         guarded(|| {
             let x = self.some_samples(X)?;
-            with_owner!(&mut *self.model()?, owner => owner.forward_pass(py, &x))
+            with_owner!(&mut *self.model(py)?, owner => owner.forward_pass(py, &x))
         })
     }
 
@@ -203,7 +215,7 @@ impl Network {
             let name = Name("loss_gradient", None);
             let gradient = Array::read(loss_gradient, name)?;
             check_dtype(name, gradient.dtype(), self.dtype)?;
-            with_owner!(&mut *self.model()?, owner => {
+            with_owner!(&mut *self.model(py)?, owner => {
                 let Some((last, n_samples)) = owner.last_pass() else {
                     return Err(PyRuntimeError::new_err(
                         "backward_pass follows a forward_pass, and nothing between them may change the parameters",
@@ -233,7 +245,7 @@ impl Network {
     ) -> PyResult<(f64, Bound<'py, PyAny>)> {
         guarded(|| {
             let batch = self.batch(X, Y, sample_weight)?;
-            with_owner!(&mut *self.model()?, owner => owner.gradients(py, &batch))
+            with_owner!(&mut *self.model(py)?, owner => owner.gradients(py, &batch))
         })
     }
 
@@ -245,14 +257,14 @@ impl Network {
     ) -> PyResult<Bound<'py, PyAny>> {
         guarded(|| {
             let batch = self.batch(X, Y, None)?;
-            with_owner!(&mut *self.model()?, owner => owner.sample_gradients(py, &batch))
+            with_owner!(&mut *self.model(py)?, owner => owner.sample_gradients(py, &batch))
         })
     }
 
     fn jacobian<'py>(&self, py: Python<'py>, X: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         guarded(|| {
             let x = self.samples(X)?;
-            with_owner!(&mut *self.model()?, owner => owner.jacobian(py, &x))
+            with_owner!(&mut *self.model(py)?, owner => owner.jacobian(py, &x))
         })
     }
 
@@ -266,7 +278,7 @@ impl Network {
     ) -> PyResult<f64> {
         guarded(|| {
             let batch = self.batch(X, Y, sample_weight)?;
-            with_owner!(&mut *self.model()?, owner => owner.loss_of(py, &batch))
+            with_owner!(&mut *self.model(py)?, owner => owner.loss_of(py, &batch))
         })
     }
 
@@ -282,8 +294,8 @@ impl Network {
     ) -> PyResult<f64> {
         guarded(|| {
             let batch = self.batch(X, Y, sample_weight)?;
-            let threads = at_most(n_threads)?;
-            with_owner!(&mut *self.model()?, owner => owner.train_step(py, &batch, learning_rate, threads))
+            let (rate, threads) = (self.rate(learning_rate)?, at_most(n_threads)?);
+            with_owner!(&mut *self.model(py)?, owner => owner.train_step(py, &batch, rate, threads))
         })
     }
 
@@ -298,7 +310,8 @@ impl Network {
     ) -> PyResult<()> {
         guarded(|| {
             let vector = self.vector(gradients, "gradients")?;
-            with_owner!(&mut *self.model()?, owner => owner.apply_gradients(py, &vector, learning_rate, scale))
+            let rate = if learning_rate.is_none() { Rate::Scheduled(scale) } else { self.rate(learning_rate)? };
+            with_owner!(&mut *self.model(py)?, owner => owner.apply_gradients(py, &vector, rate))
         })
     }
 
@@ -322,8 +335,9 @@ impl Network {
             let passage = Passage::read(batch.n_samples(), batch_size, shuffle, seed)?;
             let (epochs, threads) = (count("epochs", epochs, 0, usize::MAX)?, at_most(n_threads)?);
             let mut result = Fresh::<f64>::new(py, &[epochs])?;
-            let records = with_owner!(&mut *self.model()?, owner => {
-                session::train(py, owner, &batch, (passage, threads), (epochs, learning_rate))?
+            let rate = self.rate(learning_rate)?;
+            let records = with_owner!(&mut *self.model_to_train(py)?, owner => {
+                session::train(py, owner, &batch, (passage, threads), (epochs, rate))?
             });
             for (loss, record) in result.numbers_mut().iter_mut().zip(&records) {
                 *loss = record.loss;
@@ -348,16 +362,16 @@ impl Network {
             let network = slf.get();
             let batch = network.batch(X, Y, sample_weight)?;
             let passage = Passage::read(batch.n_samples(), batch_size, shuffle, seed)?;
-            Training::new(slf.clone().unbind(), &batch, passage, at_most(n_threads)?)
+            Training::new(slf, &batch, passage, at_most(n_threads)?)
         })
     }
 
     /// Weights and biases, as copies.
     fn parameters<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
-        guarded(|| with_owner!(&*self.model()?, owner => owner.parameters(py)))
+        guarded(|| with_owner!(&*self.model(py)?, owner => owner.parameters(py)))
     }
 
-    fn set_parameters(&self, W: &Bound<'_, PyAny>, B: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn set_parameters(&self, py: Python<'_>, W: &Bound<'_, PyAny>, B: &Bound<'_, PyAny>) -> PyResult<()> {
         guarded(|| {
             let layers = Layers::<Array<'_>>::take(W, B)?;
             check_dtype(Name("W", Some(0)), layers.dtype(), self.dtype)?;
@@ -367,32 +381,38 @@ impl Network {
                 let message = format!("the weights are those of a network {given}, but this one is {own}");
                 return Err(PyValueError::new_err(message));
             }
-            with_owner!(&mut *self.model()?, owner => owner.set_parameters(&layers))
+            with_owner!(&mut *self.model(py)?, owner => owner.set_parameters(&layers))
         })
     }
 
     /// All parameters in one vector, a copy.
     fn parameter_vector<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        guarded(|| with_owner!(&*self.model()?, owner => owner.parameter_vector(py)))
+        guarded(|| with_owner!(&*self.model(py)?, owner => owner.parameter_vector(py)))
     }
 
-    fn set_parameter_vector(&self, vector: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn set_parameter_vector(&self, py: Python<'_>, vector: &Bound<'_, PyAny>) -> PyResult<()> {
         guarded(|| {
             let vector = self.vector(vector, "parameters")?;
-            with_owner!(&mut *self.model()?, owner => owner.set_parameter_vector(&vector))
+            with_owner!(&mut *self.model(py)?, owner => owner.set_parameter_vector(&vector))
         })
     }
 
-    fn optimizer_state<'py>(&self, py: Python<'py>) -> PyResult<(u64, Bound<'py, PyList>)> {
-        guarded(|| with_owner!(&*self.model()?, owner => owner.optimizer_state(py)))
+    /// All that training changes, at one moment: the parameters, the optimiser's steps and what it remembers.
+    fn state<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, u64, Bound<'py, PyList>)> {
+        guarded(|| {
+            with_owner!(&*self.model(py)?, owner => {
+                let (steps, vectors) = owner.optimizer_state(py)?;
+                Ok((owner.parameter_vector(py)?, steps, vectors))
+            })
+        })
     }
 
-    fn set_optimizer_state(&self, step: &Bound<'_, PyAny>, vectors: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn set_optimizer_state(&self, py: Python<'_>, step: &Bound<'_, PyAny>, vectors: &Bound<'_, PyAny>) -> PyResult<()> {
         guarded(|| {
             let step = whole_number("step", step, 0, 1 << 48)?;
             let vectors = vectors.try_iter()?.map(|vector| self.vector(&vector?, "state"));
             let vectors = vectors.collect::<PyResult<Vec<_>>>()?;
-            with_owner!(&mut *self.model()?, owner => {
+            with_owner!(&mut *self.model(py)?, owner => {
                 let expected = owner.optimizer.options().rule.n_states();
                 if vectors.len() != expected {
                     let message = format!("the optimizer keeps {expected} vectors, got {}", vectors.len());

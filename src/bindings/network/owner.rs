@@ -6,7 +6,6 @@ use pyo3::types::PyList;
 use super::super::arrays::{Array, Fresh, Number};
 use super::super::boundary::{run_detached, run_in_pieces, samples_of_a_piece};
 use super::super::layers::Layers;
-use super::super::options::learning_rate;
 use super::super::training::{check_samples, to_array};
 use super::arguments::Samples;
 use crate::error::{Error, zeros};
@@ -271,22 +270,13 @@ impl<T: Number> Owner<T> {
         Ok(result.into_array())
     }
 
-    /// The learning rates: the schedule's, or the one that is given.
-    pub(super) fn rate(given: Option<&Bound<'_, PyAny>>) -> PyResult<Rate> {
-        Ok(match given {
-            None => Rate::Scheduled(1.0),
-            Some(rate) => Rate::Fixed(learning_rate::<T>(rate)?.to_f64()),
-        })
-    }
-
     pub(super) fn train_step(
         &mut self,
         py: Python<'_>,
         given: &Samples<'_>,
-        rate: Option<&Bound<'_, PyAny>>,
+        rate: Rate,
         threads: Threads,
     ) -> PyResult<f64> {
-        let rate = Self::rate(rate)?;
         let mut row = Vec::new();
         let batch = given.batch::<T>(&mut row)?;
         check_samples(batch.x)?;
@@ -310,14 +300,7 @@ impl<T: Number> Owner<T> {
     }
 
     /// One step of the optimiser with gradients from elsewhere.
-    pub(super) fn apply_gradients(
-        &mut self,
-        py: Python<'_>,
-        gradients: &Array<'_>,
-        rate: Option<&Bound<'_, PyAny>>,
-        scale: f64,
-    ) -> PyResult<()> {
-        let rate = if rate.is_none() { Rate::Scheduled(scale) } else { Self::rate(rate)? };
+    pub(super) fn apply_gradients(&mut self, py: Python<'_>, gradients: &Array<'_>, rate: Rate) -> PyResult<()> {
         self.settings.threads = Threads::AtMost(1);
         let settings = Settings { stores_gradients: true, ..self.settings.clone() };
         let plan = plan_for(&mut self.steps, &self.network, 1, &settings)?;

@@ -37,9 +37,8 @@ pub(super) fn train<T: Number>(
     owner: &mut Owner<T>,
     given: &Samples<'_>,
     (passage, threads): (Passage, Threads),
-    (epochs, rate): (usize, Option<&Bound<'_, PyAny>>),
+    (epochs, rate): (usize, Rate),
 ) -> PyResult<Vec<Epoch>> {
-    let rate = Owner::<T>::rate(rate)?;
     let mut trainer = trainer(owner, given, passage, threads)?;
     run(py, owner, &mut trainer, epochs, rate)
 }
@@ -73,12 +72,17 @@ enum AnyTrainer {
 }
 
 impl Training {
-    pub(super) fn new(network: Py<Network>, given: &Samples<'_>, passage: Passage, threads: Threads) -> PyResult<Self> {
-        let trainer = match &mut *network.get().model()? {
+    pub(super) fn new(
+        network: &Bound<'_, Network>,
+        given: &Samples<'_>,
+        passage: Passage,
+        threads: Threads,
+    ) -> PyResult<Self> {
+        let trainer = match &mut *network.get().model(network.py())? {
             Model::F32(owner) => AnyTrainer::F32(trainer(owner, given, passage, threads)?.timed()),
             Model::F64(owner) => AnyTrainer::F64(trainer(owner, given, passage, threads)?.timed()),
         };
-        Ok(Self { network, trainer: Mutex::new(Some(trainer)) })
+        Ok(Self { network: network.clone().unbind(), trainer: Mutex::new(Some(trainer)) })
     }
 }
 
@@ -105,7 +109,7 @@ impl Training {
                 })
             })?;
             let rate = Rate::Scheduled(scale);
-            let records = match (&mut *self.network.get().model()?, &mut *trainer) {
+            let records = match (&mut *self.network.get().model_to_train(py)?, &mut *trainer) {
                 (Model::F32(owner), Some(AnyTrainer::F32(trainer))) => run(py, owner, trainer, epochs, rate),
                 (Model::F64(owner), Some(AnyTrainer::F64(trainer))) => run(py, owner, trainer, epochs, rate),
                 (_, None) => Err(PyRuntimeError::new_err("the training has ended within an epoch: begin another one")),
