@@ -487,19 +487,19 @@ def test_another_thread_that_overwrites_the_data_of_a_run_does_not_reach_it(tier
     X, Y, W, B = strategies.arrays((97, 131, 7), 150, "float64", 1)
     options = {"epochs": 100, "learning_rate": 1e-3, "n_threads": 2}
 
-    def run(X, Y):
+    def run(X, Y, network):
         if tier == "Network":
-            network = Network([97, 131, 7], seed=1)
             return [network.train(X, Y, **options), *network.weights, *network.biases]
         new_W, new_B = copies(W), copies(B)
         return [train(X, Y, new_W, new_B, **options), *new_W, *new_B]
 
-    expected, unharmed = run(X, Y), 0
+    expected, unharmed = run(X, Y, Network([97, 131, 7], seed=1)), 0
     for _ in range(10):
         X, Y, _, _ = strategies.arrays((97, 131, 7), 150, "float64", 1)
+        network = Network([97, 131, 7], seed=1)  # its draws would let the other thread in
         with overwriting(X, Y) as writes:
             try:
-                result = run(X, Y)
+                result = run(X, Y, network)
             except FloatingPointError as error:  # it has come in before the data were copied
                 assert "before any step" in str(error)  # noqa: PT017
                 continue

@@ -71,8 +71,10 @@ fn forward<'py, T: Number>(
         }
         let threads = threads(operations)?;
         let widths = (0..layers.len()).map(|layer| (layers.n_inputs(layer), layers.n_outputs(layer)));
-        let workspaces = widths
-            .flat_map(|widths| [rows, n_samples % rows].map(|rows| dense::forward_workspace::<T>(level, rows, widths)));
+        let sizes = [rows, n_samples % rows];
+        let sizes = &sizes[..if rows < n_samples { 2 } else { 1 }];
+        let workspaces =
+            widths.flat_map(|widths| sizes.iter().map(move |rows| dense::forward_workspace::<T>(level, *rows, widths)));
         let mut layerwise = Layerwise::new(level, threads, workspaces)?;
         run_in_pieces(py, operations, |pieces| {
             for start in (0..n_samples).step_by(rows) {
