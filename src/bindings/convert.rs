@@ -113,3 +113,14 @@ pub(super) fn numpy_function<'py>(py: Python<'py>, name: &str) -> PyResult<Bound
     let numpy = NUMPY.get_or_try_init(py, || py.import("numpy").map(Bound::unbind))?;
     numpy.bind(py).getattr(name)
 }
+
+/// Looks up, at the import, all that `PyO3` would look up once in the first call that wants it. It gives the interpreter away
+/// meanwhile, and in the child of a fork at that moment every such call would wait for a thread that is not there.
+pub(super) fn look_up(py: Python<'_>) -> PyResult<()> {
+    let yes = numpy_function(py, "bool_")?.call1((true,))?; // the module
+    yes.extract::<bool>()?; // `__bool__`
+    yes.get_type().name()?; // `__name__`
+    let items = PyList::new(py, [1])?.try_iter()?;
+    items.map(|item| item?.extract()).collect::<PyResult<Vec<u8>>>()?; // `operator.length_hint`
+    Ok(())
+}

@@ -44,6 +44,7 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::arrays::load_numpy(module.py())?;
+        super::convert::look_up(module.py())?;
         super::network::count_forks(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
