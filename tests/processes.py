@@ -17,11 +17,11 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 
 
-def run_python(program: str, *arguments: str, timeout: float = 60.0, **environment: str) -> str:
+def run_python(program: str, *arguments: str, timeout: float = 60.0, **changes: str) -> str:
     """Run a program text and return what it has printed."""
     child = subprocess.run(
         [sys.executable, "-c", program, *arguments],
-        env=_environment(environment),
+        env=environment(**changes),
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -54,6 +54,7 @@ def assert_other_threads_run_during(work: Callable[[], object]) -> None:
     assert during > 100 * (after - before)
 
 
-def _environment(changes: dict[str, str]) -> dict[str, str]:
+def environment(**changes: str) -> dict[str, str]:
+    """Return the environment of a child."""
     path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH", "")]))
     return {**os.environ, "PYTHONPATH": path, **changes}

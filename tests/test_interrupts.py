@@ -2,7 +2,7 @@
 
 A pass over many samples, a check of gradients and the drawing of a large network let other threads run and signal
 handlers in: Ctrl-C stops them within a fifth of a second and leaves the network as it was; a handler that only looks
-changes no bits. How a training stops is in `test_network_faults.py` and `test_training_faults.py`.
+changes no bits. How a training stops is in `test_interrupted_trainings.py`.
 """
 
 from __future__ import annotations

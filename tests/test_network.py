@@ -4,15 +4,13 @@ A network's steps are those of `ironprop.train` with the exact gradient, however
 calls; a prediction is the same bits alone or among others; parameters go in and out as copies. An
 activation per layer, which the notebook tier lacks, is measured against NumPy and against central
 differences. What is refused names its argument and leaves the network as it was; so does a loss
-that is not finite. Divergence, Ctrl-C and a second thread leave a network that can be used.
+that is not finite. Divergence leaves a network that can be used.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-import threading
-import time
 
 import numpy as np
 import pytest
@@ -23,7 +21,6 @@ import strategies
 from bits import digest, same_bits
 from ironprop import Network
 from oracle import ACTIVATIONS, batches, copies
-from processes import run_python
 
 SHAPES = [((3, 5, 2), 1), ((1, 1), 4), ((8, 33, 17, 3), 40), ((130, 97, 10), 31), ((9,) * 8, 7)]
 
@@ -419,73 +416,3 @@ def test_a_run_that_diverges_leaves_the_parameters_that_train_leaves(dtype, rate
         ironprop.train(X, Y, W, B, gradient="exact", activation="relu", **options)
     assert all(np.isfinite(array).all() for array in parameters(network))
     assert same_bits(parameters(network), [*W, *B])
-
-
-# Other threads, and Ctrl-C ------------------------------------------------------------------------
-
-
-def test_a_network_that_trains_tells_other_threads_that_it_is_in_use():
-    X, Y, W, B = strategies.arrays((8, 64, 64, 4), 96, "float64", 2)
-    network, alone = network_of(W, B), network_of(W, B)
-    options = {"epochs": 4000, "learning_rate": 1e-4, "n_threads": 1}
-    begun, results = threading.Event(), []
-
-    def run():
-        begun.set()
-        results.append(network.train(X, Y, **options))
-
-    thread = threading.Thread(target=run)
-    uses = [
-        lambda: network.predict(X),
-        lambda: network.train_step(X, Y, learning_rate=0.1),
-        lambda: network.train(X, Y, epochs=0, learning_rate=0.1),
-        lambda: network.weights,
-        lambda: network.biases,
-        lambda: setattr(network, "weights", W),
-        lambda: setattr(network, "biases", B),
-    ]
-    thread.start()
-    begun.wait(10)
-    time.sleep(0.05)  # a use of the network here could be what the training finds in its way
-    for use in uses:
-        with pytest.raises(RuntimeError, match="in use"):
-            use()
-    assert thread.is_alive(), "the training was too short to test anything"
-    assert repr(network).startswith("Network(")
-    thread.join(60)
-    assert same_bits(results[0], alone.train(X, Y, **options))
-    assert same_bits(parameters(network), parameters(alone))
-    assert same_bits(network.predict(X), alone.predict(X))
-
-
-INTERRUPTED = """
-import signal, sys
-import strategies
-from bits import same_bits
-from ironprop import Network
-
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
-signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
-batch_size = eval(sys.argv[1])
-X, Y, _, _ = strategies.arrays((8, 64, 64, 4), 96, "float64", 1)
-network, other = (Network([8, 64, 64, 4], seed=1) for _ in "ab")
-signal.setitimer(signal.ITIMER_REAL, 0.15)
-try:
-    network.train(X, Y, epochs=10_000_000, learning_rate=1e-4, batch_size=batch_size)
-except KeyboardInterrupt:
-    print("interrupted")
-step, size = 0, batch_size or 96
-while not same_bits(network.weights + network.biases, other.weights + other.biases):
-    start = step % (96 // size) * size
-    other.train_step(X[start : start + size], Y[start : start + size], learning_rate=1e-4)
-    step += 1
-print(step > 0)
-for each in (network, other):
-    each.train(X, Y, epochs=5, learning_rate=1e-4)
-print(same_bits(network.predict(X), other.predict(X)))
-"""
-
-
-@pytest.mark.parametrize("batch_size", [None, 32])
-def test_ctrl_c_leaves_a_network_at_a_whole_step_that_trains_on(batch_size):
-    assert run_python(INTERRUPTED, repr(batch_size)) == "interrupted\nTrue\nTrue\n"

@@ -1,16 +1,11 @@
-"""What a training of a network that goes wrong leaves behind (N6, N7, C6, C7).
+"""What a training of a network that goes wrong leaves behind (N6, N7).
 
-Divergence and Ctrl-C come through as their own exceptions, at a whole step: parameters, what the optimiser remembers
+Divergence comes through as its own exception, at a whole step: parameters, what the optimiser remembers
 and the count of steps are those of the same run without the fault, which is found step by step, and the run goes on
 to the same bits. Saturated units give neither NaN nor subnormal numbers.
 """
 
 from __future__ import annotations
-
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -20,7 +15,6 @@ from ironprop import Network
 from ironprop.notebook import train
 from ironprop.optimizers import SGD, Adam, RMSprop
 from network_oracle import HIDDEN, LOSSES, drawn, suitable, targets
-from processes import _environment, assert_other_threads_run_during, run_python
 
 # Divergence (N7) ----------------------------------------------------------------------------------
 
@@ -152,157 +146,6 @@ def test_bad_validation_data_are_measured_and_not_trained_on():
     assert np.isnan(history.val_loss).all()
     assert np.isnan(history.metrics["val_mae"]).all()
     assert np.isfinite(history.loss).all()
-
-
-# Ctrl-C (C6) --------------------------------------------------------------------------------------
-
-INTERRUPTED = """
-import os, signal, sys, threading, time
-import numpy as np
-import strategies
-from bits import digest
-from ironprop import Network
-from ironprop.optimizers import Adam
-from ironprop.schedules import Exponential, WarmUp
-
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
-delay, batch_size, watched = float(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "watched"
-X, Y, _, _ = strategies.arrays((8, 64, 64, 4), 96, "float64", 1)
-optimizer = Adam(learning_rate=WarmUp(Exponential(1e-3, 0.999), 10), l2=1e-3, clip_norm=1.0)
-network, other = (
-    Network([8, 64, 64, 4], seed=1, loss="mse", optimizer=optimizer, dropout=0.1) for _ in "ab"
-)
-options = {"batch_size": batch_size, "shuffle": False, "n_threads": 1}
-if watched:
-    options.update(validation_data=(X[:5], Y[:5]), metrics=["r2"], callbacks=[lambda *_: None])
-
-def interrupt():
-    global sent
-    time.sleep(delay)
-    sent = time.monotonic()
-    os.kill(os.getpid(), signal.SIGINT)
-
-thread = threading.Thread(target=interrupt)
-try:
-    thread.start()
-    network.fit(X, Y, epochs=3_000_000, **options)
-    print("not interrupted")
-except KeyboardInterrupt:
-    received = time.monotonic()
-thread.join()
-state = network.__getstate__()
-print(state["optimizer_step"], received - sent)
-for step in range(state["optimizer_step"]):
-    start = step * batch_size % 96
-    other.train_step(X[start : start + batch_size], Y[start : start + batch_size])
-print(digest(state) == digest(other.__getstate__()))
-
-# and both go on to the same bits
-for each in (network, other):
-    each.fit(X, Y, epochs=7, **options)
-print(digest(network.__getstate__()) == digest(other.__getstate__()))
-"""
-
-
-@pytest.mark.parametrize("watched", ["watched", "alone"])
-@pytest.mark.parametrize(("delay", "batch_size"), [(0.0, 96), (0.2, 32), (0.05, 12)])
-def test_ctrl_c_stops_a_fit_at_a_whole_step(delay, batch_size, watched):
-    program = run_python(INTERRUPTED, str(delay), str(batch_size), watched, timeout=110)
-    first, *rest = program.splitlines()
-    steps, latency = first.split()
-    assert rest == ["True", "True"]
-    assert int(steps) > (0 if delay else -1)
-    assert float(latency) < 1.0  # 0.2 s is promised; the rest is for a machine with other work
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_ctrl_c_stops_a_fit_at_a_hundred_random_moments():
-    latencies = []
-    for number, delay in enumerate(np.random.default_rng(1).uniform(0, 0.2, 100)):
-        arguments = [str(delay), ("96", "32", "12")[number % 3], ("watched", "alone")[number % 2]]
-        first, *rest = run_python(INTERRUPTED, *arguments, timeout=110).splitlines()
-        assert rest == ["True", "True"], (number, delay)
-        latencies.append(float(first.split()[1]))
-    assert np.median(latencies) < 0.2
-
-
-OF_A_FUNCTION = """
-import os, signal, threading, time
-import numpy as np
-from ironprop import Network
-
-signal.signal(signal.SIGINT, signal.default_int_handler)
-X, Y = np.ones((20, 3)), np.ones((20, 2))
-network = Network([3, 4, 2], seed=1, loss=lambda p, y: (float(np.square(p - y).sum()), 2 * (p - y)))
-threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
-try:
-    network.fit(X, Y, epochs=3_000_000, batch_size=3)
-except KeyboardInterrupt:
-    print("interrupted", np.isfinite(network.parameters).all())
-network.fit(X, Y, epochs=2)
-"""
-
-
-def test_ctrl_c_stops_a_fit_with_a_function_too():
-    assert run_python(OF_A_FUNCTION) == "interrupted True\n"
-
-
-# Other signals (C7) -------------------------------------------------------------------------------
-
-LONG = """
-import sys
-import numpy as np
-from ironprop import Network
-X, Y = np.ones((500, 30)), np.ones((500, 3))
-network = Network([30, 300, 300, 3], seed=1)
-print("begun", flush=True)
-network.fit(X, Y, epochs=3_000_000, batch_size=None)
-"""
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_signal_that_ends_a_process_ends_a_fit_at_once(number):
-    child = subprocess.Popen(
-        [sys.executable, "-c", LONG], stdout=subprocess.PIPE, env=_environment({}), text=True
-    )
-    assert child.stdout.readline() == "begun\n"
-    time.sleep(0.3)
-    start = time.monotonic()
-    child.send_signal(number)
-    assert child.wait(10) == -number
-    child.stdout.close()
-    assert time.monotonic() - start < 2.0
-
-
-class Asked(Exception):  # noqa: N818 (it is no error)
-    """What a signal handler raises."""
-
-
-def test_what_a_signal_handler_raises_passes_through_at_a_whole_step():
-    def handler(number, frame):
-        raise Asked(number)
-
-    X = np.random.default_rng(1).normal(size=(96, 8))
-    Y = np.random.default_rng(2).uniform(size=(96, 4))
-    network, other = (Network([8, 64, 64, 4], seed=1, optimizer="adam", loss="mse") for _ in "ab")
-    old = signal.signal(signal.SIGALRM, handler)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.15)
-        with pytest.raises(Asked):
-            network.fit(X, Y, epochs=10_000_000, batch_size=None, shuffle=False)
-    finally:
-        signal.signal(signal.SIGALRM, old)
-    steps = network.__getstate__()["optimizer_step"]
-    assert steps > 0
-    other.fit(X, Y, epochs=steps, batch_size=None, shuffle=False)
-    assert digest(network.__getstate__()) == digest(other.__getstate__())
-
-
-def test_other_threads_run_while_a_fit_does():
-    X = np.random.default_rng(1).normal(size=(96, 8))
-    network = Network([8, 64, 64, 1], seed=1)
-    assert_other_threads_run_during(lambda: network.fit(X, X[:, :1], epochs=5000, batch_size=None))
 
 
 # Saturation (N6) ----------------------------------------------------------------------------------
