@@ -196,12 +196,13 @@ def assert_same_bits_by_multiprocessing(method, children, folder):
     assert words == ({large(n_threads=1)}, 1 + children)
 
 
-@pytest.mark.parametrize(("method", "children"), [("fork", 50), ("forkserver", 50), ("spawn", 3)])
+@pytest.mark.parametrize(("method", "children"), [("fork", 50), ("forkserver", 3), ("spawn", 3)])
 def test_processes_of_multiprocessing_give_the_same_bits(method, children, tmp_path):
     assert_same_bits_by_multiprocessing(method, children, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_fifty_spawned_processes_give_the_same_bits(tmp_path):
-    assert_same_bits_by_multiprocessing("spawn", 50, tmp_path)
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_fifty_processes_with_their_own_imports_give_the_same_bits(method, tmp_path):
+    assert_same_bits_by_multiprocessing(method, 50, tmp_path)
