@@ -126,6 +126,17 @@ impl Level {
         }
     }
 
+    /// The level for rows of so many numbers: one of narrower registers where half of each would stay empty.
+    #[must_use]
+    pub fn for_rows_of<T: Element>(self, columns: usize) -> Self {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            // Whoever has AVX-512 has AVX2.
+            Instructions::Avx512 if columns <= T::Avx2::LANES => Self(Instructions::Avx2),
+            _ => self,
+        }
+    }
+
     /// Runs a kernel with the registers of this level.
     #[inline]
     pub(super) fn run<T: Element, K: Kernel<T>>(self, kernel: K) -> K::Output {

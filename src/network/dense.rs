@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::kernels::{Activation, Matrix, MatrixMut};
+use crate::kernels::{Activation, Level, Matrix, MatrixMut};
 
 /// One layer: `activation(x · weights + biases)`.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub struct Dense {
     n_inputs: usize,
     n_outputs: usize,
     activation: Activation,
+    /// The instructions that suit its rows.
+    level: Level,
     /// `n_outputs`, rounded up to whole registers.
     width: usize,
     /// Numbers from one row to the next.
@@ -26,10 +28,11 @@ impl Dense {
     pub(super) fn new(
         (n_inputs, n_outputs): (usize, usize),
         activation: Activation,
+        level: Level,
         (width, stride): (usize, usize),
         start: usize,
     ) -> Self {
-        Self { n_inputs, n_outputs, activation, width, stride, start }
+        Self { n_inputs, n_outputs, activation, level, width, stride, start }
     }
 
     /// Width of the layer's input.
@@ -48,6 +51,12 @@ impl Dense {
     #[must_use]
     pub fn activation(&self) -> Activation {
         self.activation
+    }
+
+    /// The instructions for products whose rows are as wide as its outputs.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.level
     }
 
     /// The outputs, rounded up to whole registers.

@@ -53,9 +53,10 @@ impl<T: Element> Network<T> {
                 let (argument, shape) = (format!("layer {i}"), vec![n_inputs, n_outputs]);
                 return Err(Error::EmptyLayer { argument, shape });
             }
+            let level = level.for_rows_of::<T>(n_outputs);
             let width = n_outputs.checked_next_multiple_of(level.lanes::<T>()).ok_or_else(|| too_large.clone())?;
             let stride = stride_of::<T>(width, n_inputs);
-            layers.push(Dense::new((n_inputs, n_outputs), activations[i], (width, stride), length));
+            layers.push(Dense::new((n_inputs, n_outputs), activations[i], level, (width, stride), length));
             length = n_inputs
                 .checked_add(1)
                 .and_then(|rows| rows.checked_mul(stride))

@@ -42,6 +42,7 @@ impl Aim {
 /// What the jobs know of the network.
 #[derive(Debug)]
 pub(super) struct Passes {
+    /// For what is not a layer's product.
     pub(super) level: Level,
     pub(super) layers: Vec<Dense>,
     /// Numbers from one sample's outputs to the next one's, for each layer.
@@ -131,7 +132,8 @@ impl Passes {
                 parameters: layer.rows(0..0).start,
                 row,
             });
-            Places::new::<T>(self.level, places.collect())
+            let narrowest = self.layers.iter().map(Dense::n_outputs).min().unwrap_or(0);
+            Places::new::<T>(self.level.for_rows_of::<T>(narrowest), places.collect())
         })
     }
 
@@ -171,7 +173,7 @@ impl Passes {
             let is_fused = i == last && fused == Some(layer.activation());
             let activation = if is_fused { Activation::Identity } else { layer.activation() };
             let parameters = layer.padded_parameters(parameters);
-            dense::forward(self.level, activation, input, parameters, out, derivatives, workspace);
+            dense::forward(layer.level(), activation, input, parameters, out, derivatives, workspace);
             if layer.activation() == Activation::Softmax && !is_fused {
                 loss::softmax(self.level, self.outputs_mut(i, numbers.get_mut(i), x.rows()));
             }
@@ -255,7 +257,7 @@ impl Passes {
         let deltas = self.outputs(layer, deltas, n_samples);
         let (weights, _) = self.layers[layer].parameters(parameters);
         let out = self.outputs_mut(before, out, n_samples);
-        dense::input_gradient(self.level, deltas, weights, slope, out, workspace);
+        dense::input_gradient(self.layers[before].level(), deltas, weights, slope, out, workspace);
     }
 
     /// From the samples' deltas of the output layer to those of every layer.
@@ -331,7 +333,7 @@ impl Passes {
         let [input, deltas] = self.factors((layer, rows), x, numbers);
         let of = |numbers| self.rows_of((layer, rows), numbers);
         let states = states.map(|state| state.map(of));
-        update::update(self.level, descent, input, deltas, of(parameters), states, workspace);
+        update::update(self.layers[layer].level(), descent, input, deltas, of(parameters), states, workspace);
     }
 
     /// The gradients of some rows of a layer's parameters.
@@ -344,6 +346,6 @@ impl Passes {
     ) {
         let [input, deltas] = self.factors((layer, rows), x, numbers);
         let out = self.rows_of((layer, rows), out);
-        update::parameter_gradient(self.level, input, deltas, out, workspace);
+        update::parameter_gradient(self.layers[layer].level(), input, deltas, out, workspace);
     }
 }
