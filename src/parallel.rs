@@ -1,13 +1,15 @@
 //! The thread team: a few threads of this process that help a caller with the jobs of one round.
 //!
 //! The caller takes part. Workers that find nothing to do spin for some microseconds, so that the next round of a loop finds
-//! them awake, and then park. A worker that comes late, or not at all because something else runs on its core, is not waited
-//! for: whoever is there takes the next job, and only jobs that have begun are waited for. The team belongs to one process:
-//! after a fork the child makes its own, and the old one is left alone. What a round may write
-//! is a `Split` (`parallel/split.rs`); how many threads there are to be is said in `parallel/threads.rs`.
+//! them awake, and then park. Each thread has a first job of its own, and whoever is through with it takes what is left, the
+//! first jobs of those included who have not come: a worker that comes late, or not at all because something else runs on
+//! its core, is not waited for. The team belongs to one process: after a fork the child makes its own. What a round may write
+//! is a `Split` (`parallel/split.rs`); how many threads there are to be is said in `parallel/threads.rs`, what passes between
+//! the caller and a worker in `parallel/seat.rs`.
 
 #![allow(unsafe_code)] // the caller's closure, and in `split` parts of a slice, handed to other threads
 
+mod seat;
 mod split;
 mod threads;
 
@@ -16,12 +18,14 @@ pub use threads::{MOST_THREADS, Threads};
 
 use std::cell::UnsafeCell;
 use std::hint::spin_loop;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::iter::Enumerate;
+use std::ops::Range;
 use std::ptr::null_mut;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-use std::thread::Thread;
+use std::slice::Iter;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+use seat::{Seat, Task};
 
 /// How long a worker spins for the next round before it parks: longer than what lies between two rounds of a loop, and
 /// short against a time slice of a process that wants the core.
@@ -36,22 +40,6 @@ const STALL: Duration = Duration::from_micros(500);
 const ALONE: Duration = Duration::from_millis(10);
 const MOST_ALONE: Duration = Duration::from_millis(320);
 
-/// Jobs of a round, handed out one by one to whoever asks.
-#[derive(Debug)]
-pub struct Jobs<'a> {
-    next: &'a AtomicUsize,
-    end: usize,
-}
-
-impl Iterator for Jobs<'_> {
-    type Item = usize;
-
-    fn next(&mut self) -> Option<usize> {
-        let job = self.next.fetch_add(1, Ordering::Relaxed);
-        (job < self.end).then_some(job)
-    }
-}
-
 /// Runs a round: `work(thread, jobs)` is called at most once for each thread below `threads`, always for thread 0, which is
 /// the caller; together they see each job from 0 to `n_jobs` once. Returns when all of them are done.
 ///
@@ -61,51 +49,53 @@ impl Iterator for Jobs<'_> {
 pub fn run(threads: usize, n_jobs: usize, work: impl Fn(usize, Jobs<'_>) + Sync) {
     let helpers = threads.min(n_jobs).min(MOST_THREADS).saturating_sub(1);
     let team = if helpers == 0 { None } else { Team::of_this_process(helpers) };
-    let Some(team) = team else {
-        return work(0, Jobs { next: &AtomicUsize::new(0), end: n_jobs });
-    };
-    team.round(helpers, n_jobs, &work);
-}
-
-/// A state of the gate: the number of the round, whether it is open, how many workers it admits and how many are inside.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Gate(u64);
-
-impl Gate {
-    const OPEN: u64 = 1 << 16;
-
-    fn new(round: u64, admits: usize) -> Self {
-        Self(round << 32 | Self::OPEN | (admits as u64) << 8)
-    }
-
-    fn round(self) -> u64 {
-        self.0 >> 32
-    }
-
-    fn admits(self, worker: usize) -> bool {
-        self.0 & Self::OPEN != 0 && (worker as u64) <= self.0 >> 8 & 0xff
-    }
-
-    fn inside(self) -> u64 {
-        self.0 & 0xff
+    match team {
+        Some((team, helpers)) => team.round(helpers, n_jobs, &work),
+        None => work(0, Jobs { own: 0..n_jobs, next: None, end: n_jobs, seats: [].iter().enumerate() }),
     }
 }
 
-/// The closure of a round, without its lifetime: valid while the gate is open or someone is inside.
+/// Jobs of a round, handed out one by one to whoever asks.
+#[derive(Debug)]
+pub struct Jobs<'a> {
+    /// Those that nobody else takes.
+    own: Range<usize>,
+    /// The first of those that belong to whoever comes first, if there are any: the counter travels between the cores.
+    next: Option<&'a AtomicUsize>,
+    end: usize,
+    /// To the caller: where first jobs may be left, with the job of each.
+    seats: Enumerate<Iter<'a, Seat>>,
+}
+
+impl Iterator for Jobs<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        if let Some(job) = self.own.next() {
+            return Some(job);
+        }
+        if let Some(next) = self.next {
+            let job = next.fetch_add(1, Ordering::Relaxed);
+            if job < self.end {
+                return Some(job);
+            }
+            self.next = None;
+        }
+        self.seats.find_map(|(i, seat)| seat.withdraw().then_some(i + 1))
+    }
+}
+
+/// What a round does, without its lifetime: valid until every worker has left its seat or has been asked not to take it.
 type Work = *const (dyn Fn(usize, Jobs<'_>) + Sync);
 
 struct Team {
-    process: u32,
     busy: AtomicBool,
-    gate: AtomicU64,
+    /// Whether workers are left alone for a while. Of whoever holds `busy`.
+    alone: UnsafeCell<Alone>,
     next: AtomicUsize,
-    task: UnsafeCell<Option<(Work, usize)>>,
-    panicked: AtomicBool,
-    workers: [OnceLock<Worker>; MOST_THREADS],
+    seats: [Seat; MOST_THREADS],
     /// Workers that can be had: fewer once a thread could not be started.
     most: AtomicUsize,
-    /// Whether they are left alone for a while. Of whoever holds `busy`.
-    alone: UnsafeCell<Alone>,
 }
 
 /// How long callers do without workers, after a stall.
@@ -115,34 +105,24 @@ struct Alone {
     next: Duration,
 }
 
-struct Worker {
-    thread: Thread,
-    parked: AtomicBool,
-}
-
-// SAFETY: `task` is written by whoever holds `busy`, while the gate is shut and nobody is inside, and read by those inside;
-// `alone` is touched by whoever holds `busy` only.
+// SAFETY: `alone` is touched by whoever holds `busy` only.
 unsafe impl Sync for Team {}
 
-/// The team of the process that used it last.
+/// The team of this process, once it was wanted.
 static CURRENT: AtomicPtr<Team> = AtomicPtr::new(null_mut());
 
+/// In the child of a fork, which has none of its parent's threads.
+#[cfg(unix)]
+extern "C" fn forget_team() {
+    CURRENT.store(null_mut(), Ordering::Release);
+}
+
 impl Team {
-    /// The team, if it is free, with as many of these workers as can be had, and at least one.
-    fn of_this_process(helpers: usize) -> Option<Free> {
-        let process = std::process::id();
+    /// The team, if it is free, and how many of these helpers can be had, at least one.
+    fn of_this_process(helpers: usize) -> Option<(Free, usize)> {
         let mut current = CURRENT.load(Ordering::Acquire);
-        // SAFETY: a team is never freed.
-        while current.is_null() || unsafe { (*current).process } != process {
-            let team = Box::into_raw(Box::new(Self::new(process)));
-            current = match CURRENT.compare_exchange(current, team, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => team,
-                Err(other) => {
-                    // SAFETY: nobody else has seen this team.
-                    drop(unsafe { Box::from_raw(team) });
-                    other
-                }
-            };
+        if current.is_null() {
+            current = Self::form();
         }
         // SAFETY: a team is never freed.
         let team: &'static Self = unsafe { &*current };
@@ -157,119 +137,79 @@ impl Team {
         }
         alone.until = None;
         let helpers = helpers.min(team.most.load(Ordering::Relaxed));
-        let all = (1..=helpers).all(|worker| team.start(worker));
-        (helpers > 0 && (all || team.workers[0].get().is_some())).then_some(free)
+        let started = (1..=helpers).take_while(|&worker| team.start(worker)).count();
+        (started > 0).then_some((free, started))
     }
 
-    fn new(process: u32) -> Self {
-        Self {
-            process,
+    /// A new team, unless another thread has just made one.
+    #[cold]
+    fn form() -> *mut Self {
+        #[cfg(unix)]
+        {
+            static HAS_HANDLER: AtomicBool = AtomicBool::new(false); // nobody waits for it: a fork may come between
+            if !HAS_HANDLER.swap(true, Ordering::Relaxed) {
+                // SAFETY: the handler stores a pointer, which a child may do after any fork. Where there is no memory for it, or
+                // for whoever forks just now, a child does its rounds alone: its parent's workers never come.
+                unsafe { libc::pthread_atfork(None, None, Some(forget_team)) };
+            }
+        }
+        let team = Box::into_raw(Box::new(Self {
             busy: AtomicBool::new(false),
-            gate: AtomicU64::new(0),
-            next: AtomicUsize::new(0),
-            task: UnsafeCell::new(None),
-            panicked: AtomicBool::new(false),
-            workers: [const { OnceLock::new() }; MOST_THREADS],
-            most: AtomicUsize::new(MOST_THREADS),
             alone: UnsafeCell::new(Alone { until: None, next: ALONE }),
+            next: AtomicUsize::new(0),
+            seats: [const { Seat::new() }; MOST_THREADS],
+            most: AtomicUsize::new(MOST_THREADS),
+        }));
+        match CURRENT.compare_exchange(null_mut(), team, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => team,
+            Err(other) => {
+                // SAFETY: nobody else has seen this team.
+                drop(unsafe { Box::from_raw(team) });
+                other
+            }
         }
     }
 
     /// Starts a worker unless it runs already. Where no thread can be had the round does with those that there are.
     fn start(&'static self, worker: usize) -> bool {
-        let place = &self.workers[worker - 1];
-        if place.get().is_some() {
+        let seat = &self.seats[worker - 1];
+        if seat.is_served() {
             return true;
         }
         let builder = std::thread::Builder::new().name(format!("ironprop-{worker}")).stack_size(512 * 1024);
-        let Ok(handle) = builder.spawn(move || self.serve(worker)) else {
+        let Ok(handle) = builder.spawn(move || seat.serve(worker, &self.next)) else {
             self.most.store(worker - 1, Ordering::Relaxed);
             return false;
         };
-        let started = Worker { thread: handle.thread().clone(), parked: AtomicBool::new(false) };
-        place.set(started).is_ok()
+        seat.is_served_by(handle.thread().clone())
     }
 
     fn round(&self, helpers: usize, n_jobs: usize, work: &(dyn Fn(usize, Jobs<'_>) + Sync)) {
-        let round = Gate(self.gate.load(Ordering::Relaxed)).round().wrapping_add(1) & 0xffff_ffff;
-        // SAFETY: the caller holds `busy`, the gate is shut and nobody is inside: `Inside` below has seen to it in the round
-        // before. The lifetime is forgotten here; `Inside` ends the round before `work` goes out of scope.
-        unsafe {
+        let next = (helpers + 1 < n_jobs).then_some(&self.next);
+        if let Some(next) = next {
+            next.store(helpers + 1, Ordering::Relaxed);
+        }
+        // SAFETY: the lifetime is forgotten here; `Round` sees to it that no worker has the work any more before it ends.
+        let work_of_all: Work = unsafe {
             let work: *const (dyn Fn(usize, Jobs<'_>) + Sync + '_) = work;
             #[allow(clippy::missing_transmute_annotations, clippy::transmute_ptr_to_ptr)] // only the lifetime changes
-            let work: Work = std::mem::transmute(work);
-            *self.task.get() = Some((work, n_jobs));
-        }
-        self.next.store(0, Ordering::Relaxed);
-        self.panicked.store(false, Ordering::Relaxed);
-        // Sequentially consistent with `parked` in `wait`: either this sees a worker parked, or it sees the open gate.
-        self.gate.store(Gate::new(round, helpers).0, Ordering::SeqCst);
+            std::mem::transmute(work)
+        };
         let began = Instant::now();
-        let inside = Inside(self);
-        for worker in self.workers[..helpers].iter().filter_map(OnceLock::get) {
-            if worker.parked.load(Ordering::SeqCst) {
-                worker.thread.unpark();
-            }
+        let round = Round(&self.seats[..helpers]);
+        for seat in round.0 {
+            // SAFETY: the caller holds `busy`, and the round before has left all seats empty.
+            unsafe { seat.offer(Task { work: work_of_all, n_jobs, shares: next.is_some() }) };
         }
-        work(0, Jobs { next: &self.next, end: n_jobs });
-        let worked = began.elapsed();
-        drop(inside);
-        let waited = began.elapsed().saturating_sub(worked);
+        work(0, Jobs { own: 0..1, next, end: n_jobs, seats: round.0.iter().enumerate() });
+        let waited = round.end();
         // SAFETY: the caller holds `busy`.
         let alone = unsafe { &mut *self.alone.get() };
-        if waited > STALL.max(worked) {
+        if waited > STALL && 2 * waited > began.elapsed() {
             alone.until = Some(Instant::now() + alone.next);
             alone.next = MOST_ALONE.min(2 * alone.next);
         } else if waited < STALL / 8 && alone.next > ALONE {
             alone.next = ALONE.max(alone.next.mul_f64(255.0 / 256.0)); // what has gone well for some hundred rounds is forgiven
-        }
-        assert!(!self.panicked.load(Ordering::Acquire), "a worker of the thread team panicked");
-    }
-
-    /// A worker's life.
-    fn serve(&self, worker: usize) {
-        let mut seen = 0;
-        loop {
-            let gate = self.wait(worker, seen);
-            if self.gate.compare_exchange(gate.0, gate.0 + 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
-                continue; // another one has come in or the round is over: look again
-            }
-            seen = gate.round();
-            // SAFETY: inside the gate the task is not written, and its closure lives.
-            let result = unsafe {
-                let (work, end) = (*self.task.get()).expect("an open round has a task");
-                catch_unwind(AssertUnwindSafe(|| (*work)(worker, Jobs { next: &self.next, end })))
-            };
-            if result.is_err() {
-                self.panicked.store(true, Ordering::Relaxed);
-            }
-            self.gate.fetch_sub(1, Ordering::Release);
-        }
-    }
-
-    /// Waits for an open round after `seen` that admits this worker.
-    fn wait(&self, worker: usize, seen: u64) -> Gate {
-        let admitted = || {
-            let gate = Gate(self.gate.load(Ordering::SeqCst));
-            (gate.round() != seen && gate.admits(worker)).then_some(gate)
-        };
-        loop {
-            let start = Instant::now();
-            while start.elapsed() < SPIN {
-                for _ in 0..32 {
-                    if let Some(gate) = admitted() {
-                        return gate;
-                    }
-                    spin_loop();
-                }
-            }
-            // The place is set by whoever started this thread; until it is, there is nothing to park with.
-            let Some(place) = self.workers[worker - 1].get() else { continue };
-            place.parked.store(true, Ordering::SeqCst);
-            if admitted().is_none() {
-                std::thread::park();
-            }
-            place.parked.store(false, Ordering::SeqCst);
         }
     }
 }
@@ -291,19 +231,45 @@ impl Drop for Free {
     }
 }
 
-/// The end of a round, also when the caller's own work panics: shuts the gate and waits for those inside.
-struct Inside<'a>(&'a Team);
+/// The seats of a round. At its end, also where the caller's own work panics, they are empty.
+struct Round<'a>(&'a [Seat]);
 
-impl Drop for Inside<'_> {
-    fn drop(&mut self) {
-        let gate = &self.0.gate;
-        gate.fetch_and(!Gate::OPEN, Ordering::Relaxed);
-        let start = Instant::now();
-        let mut turns = 0_u32;
-        while Gate(gate.load(Ordering::Acquire)).inside() > 0 {
-            turns = turns.wrapping_add(1);
-            // A worker whose core something else wants may need this one.
-            if turns.is_multiple_of(64) && start.elapsed() > SPIN { std::thread::yield_now() } else { spin_loop() }
+impl Round<'_> {
+    /// Waits for those who have come, and tells for how long, if it was long.
+    ///
+    /// # Panics
+    ///
+    /// If a worker has panicked.
+    fn end(self) -> Duration {
+        let (waited, panicked) = self.wait();
+        assert!(!panicked, "a worker of the thread team panicked");
+        waited
+    }
+
+    fn wait(&self) -> (Duration, bool) {
+        let mut start = None; // a look at the clock takes as long as many rounds wait
+        let mut panicked = false;
+        for seat in self.0 {
+            let mut turns = 0_u32;
+            loop {
+                match seat.left() {
+                    Some(well) => break panicked |= !well,
+                    None => turns = turns.wrapping_add(1),
+                }
+                // A worker whose core something else wants may need this one.
+                if turns.is_multiple_of(64) && start.get_or_insert_with(Instant::now).elapsed() > SPIN {
+                    std::thread::yield_now();
+                } else {
+                    spin_loop();
+                }
+            }
         }
+        (start.map_or(Duration::ZERO, |start| start.elapsed()), panicked)
+    }
+}
+
+impl Drop for Round<'_> {
+    fn drop(&mut self) {
+        self.wait();
     }
 }
