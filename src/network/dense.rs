@@ -83,10 +83,15 @@ impl Dense {
         self.split(parameters, self.n_outputs)
     }
 
-    /// The same rows with their padding.
+    /// The same rows with their padding up to a `width`.
+    ///
+    /// # Panics
+    ///
+    /// If the padding ends before it.
     #[must_use]
-    pub fn padded_parameters<'a, T>(&self, parameters: &'a [T]) -> (Matrix<'a, T>, &'a [T]) {
-        self.split(parameters, self.width)
+    pub fn padded_parameters<'a, T>(&self, parameters: &'a [T], width: usize) -> (Matrix<'a, T>, &'a [T]) {
+        assert!(width <= self.width, "the padding ends before the width");
+        self.split(parameters, width)
     }
 
     fn split<'a, T>(&self, parameters: &'a [T], columns: usize) -> (Matrix<'a, T>, &'a [T]) {

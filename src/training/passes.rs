@@ -45,6 +45,8 @@ pub(super) struct Passes {
     /// For what is not a layer's product.
     pub(super) level: Level,
     pub(super) layers: Vec<Dense>,
+    /// The outputs that products compute for each layer: its own, and padding where that costs less than a partial register.
+    pub(super) widths: Vec<usize>,
     /// Numbers from one sample's outputs to the next one's, for each layer.
     pub(super) strides: Vec<usize>,
     /// Where each layer's activations begin in `numbers`; one more entry closes the last.
@@ -64,7 +66,8 @@ const SMALL_LAYER: usize = 2048;
 impl Passes {
     pub(super) fn of<T: Element>(network: &Network<T>, n_samples: usize, settings: &Settings) -> Result<Self, Error> {
         let layers = network.layers().to_vec();
-        let strides: Vec<_> = layers.iter().map(|layer| stride_of::<T>(layer.width(), n_samples)).collect();
+        let widths: Vec<_> = layers.iter().map(|layer| Self::width(layer, n_samples)).collect();
+        let strides: Vec<_> = widths.iter().map(|width| stride_of::<T>(*width, n_samples)).collect();
         let (mut starts, mut derivatives) = (vec![0_usize], vec![0_usize]);
         for (i, (layer, stride)) in layers.iter().zip(&strides).enumerate() {
             let keeps = layer.activation().keeps_derivative() || settings.dropout.rate(i) > 0.0;
@@ -74,7 +77,14 @@ impl Passes {
             derivatives.push(if keeps { end(derivatives[i]).ok_or(too_large)? } else { derivatives[i] });
         }
         let (loss, dropout) = (settings.loss, settings.dropout.clone());
-        Ok(Self { level: network.level(), layers, strides, starts, derivatives, loss, dropout, n_samples })
+        Ok(Self { level: network.level(), layers, widths, strides, starts, derivatives, loss, dropout, n_samples })
+    }
+
+    /// Whole registers, but of many samples' outputs that fill half of one or less a power of two: their rows then lie without
+    /// gaps, and are finished as one long row.
+    fn width(layer: &Dense, n_samples: usize) -> usize {
+        let width = layer.n_outputs().next_power_of_two();
+        if n_samples > 1 && width < layer.width() { width } else { layer.width() }
     }
 
     /// Numbers of all activations, and of all deltas.
@@ -168,11 +178,11 @@ impl Passes {
                     (self.outputs(before, rows, x.rows()), write)
                 }
             };
-            let padded = |rows| MatrixMut::new(rows, x.rows(), layer.width(), self.strides[i]);
+            let padded = |rows| MatrixMut::new(rows, x.rows(), self.widths[i], self.strides[i]);
             let (out, derivatives) = (padded(out), keeps.then(|| padded(derivatives)));
             let is_fused = i == last && fused == Some(layer.activation());
             let activation = if is_fused { Activation::Identity } else { layer.activation() };
-            let parameters = layer.padded_parameters(parameters);
+            let parameters = layer.padded_parameters(parameters, self.widths[i]);
             dense::forward(layer.level(), activation, input, parameters, out, derivatives, workspace);
             if layer.activation() == Activation::Softmax && !is_fused {
                 loss::softmax(self.level, self.outputs_mut(i, numbers.get_mut(i), x.rows()));
@@ -304,7 +314,7 @@ impl Passes {
             Some(before) => self.outputs(before, &numbers[self.starts[before]..], x.rows()),
         };
         let deltas = &numbers[self.length() + self.starts[i]..];
-        let deltas = Matrix::new(deltas, x.rows(), layer.width(), self.strides[i]);
+        let deltas = Matrix::new(deltas, x.rows(), self.widths[i], self.strides[i]);
         let end = rows.end.min(layer.n_inputs());
         [input.columns_of(rows.start, end - rows.start), deltas]
     }
@@ -315,8 +325,8 @@ impl Passes {
         let n = rows.end.min(layer.n_inputs()) - rows.start;
         let (weights, biases) = numbers.split_at_mut(n * layer.stride());
         Parameters {
-            weights: MatrixMut::new(weights, n, layer.width(), layer.stride()),
-            biases: (rows.end > layer.n_inputs()).then(|| &mut biases[..layer.width()]),
+            weights: MatrixMut::new(weights, n, self.widths[i], layer.stride()),
+            biases: (rows.end > layer.n_inputs()).then(|| &mut biases[..self.widths[i]]),
         }
     }
 

@@ -78,15 +78,14 @@ impl Rounds {
     /// Numbers of workspace that the largest job takes.
     fn workspace<T: Element>(passes: &Passes, n_samples: usize, samples: &[Range<usize>], updates: &[Update]) -> usize {
         let rows = samples.iter().map(Range::len).max().unwrap_or(0);
-        let widths = |layer: &Dense| (layer.n_inputs(), layer.width());
         let of_samples = passes.layers.iter().enumerate().map(|(i, layer)| {
+            let widths = (layer.n_inputs(), passes.widths[i]);
             let before = if i == 0 { passes.level } else { passes.layers[i - 1].level() };
-            let forward = dense::forward_workspace::<T>(layer.level(), rows, widths(layer));
-            forward.max(dense::input_gradient_workspace::<T>(before, rows, widths(layer)))
+            let forward = dense::forward_workspace::<T>(layer.level(), rows, widths);
+            forward.max(dense::input_gradient_workspace::<T>(before, rows, widths))
         });
         let of_parameters = updates.iter().flat_map(|update| &update.jobs).flatten().map(|(layer, rows)| {
-            let layer = &passes.layers[*layer];
-            update_workspace::<T>(layer.level(), n_samples, (rows.len(), layer.width()))
+            update_workspace::<T>(passes.layers[*layer].level(), n_samples, (rows.len(), passes.widths[*layer]))
         });
         of_samples.chain(of_parameters).max().unwrap_or(0)
     }
