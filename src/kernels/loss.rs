@@ -277,6 +277,9 @@ pub fn deltas_of_gradient<T: Element>(
 trait Factors<T: Element>: Copy {
     fn of_row(self, row: usize) -> T;
 
+    /// All rows have the same.
+    fn is_one_for_all(self) -> bool;
+
     /// # Safety
     ///
     /// The CPU has the instructions of `V`.
@@ -300,6 +303,10 @@ impl<T: Element> Factors<T> for One {
         T::ONE
     }
 
+    fn is_one_for_all(self) -> bool {
+        true
+    }
+
     #[inline(always)]
     unsafe fn times<V: Arithmetic<Element = T>>(gradients: V, _: T) -> V {
         gradients
@@ -310,6 +317,10 @@ impl<T: Element> Factors<T> for Scaled<'_, T> {
     #[inline(always)]
     fn of_row(self, row: usize) -> T {
         self.weights.map_or(self.scale, |weights| self.scale * weights[row])
+    }
+
+    fn is_one_for_all(self) -> bool {
+        self.weights.is_none()
     }
 
     #[inline(always)]
@@ -335,8 +346,12 @@ impl<T: Element, R: Regression<T>, F: Factors<T>, D: Derivative> Kernel<T> for D
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
         let Self { rule, factors, derivative: _, predictions, targets, stored, mut out } = self;
-        let (rows, columns, out) = (out.rows(), out.columns(), out.pointer());
+        let (mut rows, mut columns, out) = (out.rows(), out.columns(), out.pointer());
         let (predictions, targets, stored) = (predictions.pointer(), targets.pointer(), stored.pointer());
+        let strides = [predictions.stride, targets.stride, stored.stride, out.stride];
+        if factors.is_one_for_all() && strides == [columns; 4] {
+            (rows, columns) = (1, rows * columns); // rows without gaps are one long row
+        }
         for row in 0..rows {
             let factor = factors.of_row(row);
             // SAFETY: the entry has checked that all four have these rows and columns, inside which the registers lie.
