@@ -25,17 +25,11 @@ impl<T> Left<T> {
     }
 }
 
-/// Rows of the tile that comes next where so many are left: `most` of them, but the last two tiles
-/// share what is left, since a low tile has too few chains to keep the multiply-add units busy.
+/// Rows of the tile that comes next where so many are left: at most `most`, and all tiles share them equally, since a low
+/// tile has too few chains to keep the multiply-add units busy.
 #[inline(always)]
 pub(super) fn height(most: usize, rows: usize) -> usize {
-    if rows <= most {
-        rows
-    } else if rows < 2 * most {
-        rows.div_ceil(2)
-    } else {
-        most
-    }
+    rows.div_ceil(rows.div_ceil(most))
 }
 
 /// The chains of all rows in some registers of columns.
@@ -50,6 +44,11 @@ pub(super) struct Tiles<T> {
     pub rest: Rows<*mut T>,
     /// The lanes in use, of a single register.
     pub n: usize,
+    /// The last row of the left operand is not there: it is ones.
+    pub ones: bool,
+    /// Rows of fewer numbers than a register rest without gaps, and are written for the first time: what is stored beyond
+    /// one of them is overwritten by those that follow.
+    pub dense: bool,
 }
 
 impl<T: Element> Tiles<T> {
@@ -57,39 +56,45 @@ impl<T: Element> Tiles<T> {
     ///
     /// # Safety
     ///
-    /// All operands have these rows, steps and columns, 4 registers come with at most two rows and 8 with one, neither with a packed operand, and the CPU
-    /// has the instructions of `V`.
+    /// All operands have these rows, steps and columns, 4 registers come with at most two rows and 8 with one, neither with a
+    /// packed operand, which has no row of ones, and the CPU has the instructions of `V`.
     #[inline(always)]
     pub(super) unsafe fn run_with<V: Vector<Element = T>>(self, registers: usize, packed: bool) {
         debug_assert!(registers <= 2 || !packed, "a packed operand comes in panels of two registers");
+        debug_assert!(!self.ones || registers <= 2 && !packed, "ones stand below few columns");
         // SAFETY: the caller's contract.
         unsafe {
-            match (registers, self.n == V::LANES, packed) {
-                (1, false, false) => V::enter(Column::<T, 1, false, false>(self)),
-                (1, false, true) => V::enter(Column::<T, 1, false, true>(self)),
-                (1, true, false) => V::enter(Column::<T, 1, true, false>(self)),
-                (1, true, true) => V::enter(Column::<T, 1, true, true>(self)),
-                (2, _, false) => V::enter(Column::<T, 2, true, false>(self)),
-                (2, _, true) => V::enter(Column::<T, 2, true, true>(self)),
-                (4, ..) => V::enter(Column::<T, 4, true, false>(self)),
-                _ => V::enter(Column::<T, 8, true, false>(self)),
+            match (registers, self.n == V::LANES, packed, self.ones) {
+                (1, false, false, false) => V::enter(Column::<T, 1, false, false, false>(self)),
+                (1, false, false, true) => V::enter(Column::<T, 1, false, false, true>(self)),
+                (1, false, true, _) => V::enter(Column::<T, 1, false, true, false>(self)),
+                (1, true, false, false) => V::enter(Column::<T, 1, true, false, false>(self)),
+                (1, true, false, true) => V::enter(Column::<T, 1, true, false, true>(self)),
+                (1, true, true, _) => V::enter(Column::<T, 1, true, true, false>(self)),
+                (2, _, false, false) => V::enter(Column::<T, 2, true, false, false>(self)),
+                (2, _, false, true) => V::enter(Column::<T, 2, true, false, true>(self)),
+                (2, _, true, _) => V::enter(Column::<T, 2, true, true, false>(self)),
+                (4, ..) => V::enter(Column::<T, 4, true, false, false>(self)),
+                _ => V::enter(Column::<T, 8, true, false, false>(self)),
             }
         }
     }
 }
 
-/// Tiles of a known shape: `WHOLE` registers or `n` lanes of one, the left operand `PACKED` or not.
-struct Column<T, const REGISTERS: usize, const WHOLE: bool, const PACKED: bool>(Tiles<T>);
+/// Tiles of a known shape: `WHOLE` registers or `n` lanes of one, the left operand `PACKED` or not, with `ONES` below it or not.
+struct Column<T, const REGISTERS: usize, const WHOLE: bool, const PACKED: bool, const ONES: bool>(Tiles<T>);
 
-impl<T, const REGISTERS: usize, const WHOLE: bool, const PACKED: bool> Column<T, REGISTERS, WHOLE, PACKED> {
-    /// Rows of the highest tile: beside a single register of columns there is room for as many chains as keep the units busy.
+impl<T, const REGISTERS: usize, const WHOLE: bool, const PACKED: bool, const ONES: bool>
+    Column<T, REGISTERS, WHOLE, PACKED, ONES>
+{
+    /// Rows of the highest tile: beside a single register of columns there is room for twice as many chains.
     const fn most<V: Vector>() -> usize {
-        if REGISTERS == 1 && !PACKED && V::MR < 8 { 8 } else { V::MR }
+        if REGISTERS == 1 && !PACKED && V::MR < 12 { 2 * V::MR } else { V::MR }
     }
 }
 
-impl<T: Element, const REGISTERS: usize, const WHOLE: bool, const PACKED: bool> Kernel<T>
-    for Column<T, REGISTERS, WHOLE, PACKED>
+impl<T: Element, const REGISTERS: usize, const WHOLE: bool, const PACKED: bool, const ONES: bool> Kernel<T>
+    for Column<T, REGISTERS, WHOLE, PACKED, ONES>
 {
     type Output = ();
 
@@ -103,7 +108,11 @@ impl<T: Element, const REGISTERS: usize, const WHOLE: bool, const PACKED: bool> 
                     $(
                         // SAFETY: rows `row..row + height` are below `rows`; the rest is the caller's contract.
                         $height if $height <= Self::most::<V>() && (REGISTERS <= 2 || $height * REGISTERS <= 8) => unsafe {
-                            tile::<V, $height, REGISTERS, WHOLE, PACKED>(&tiles, row);
+                            if ONES && row + $height == tiles.rows {
+                                tile::<V, $height, REGISTERS, WHOLE, PACKED, true>(&tiles, row);
+                            } else {
+                                tile::<V, $height, REGISTERS, WHOLE, PACKED, false>(&tiles, row);
+                            }
                         },
                     )*
                     _ => unreachable!("a tile of more rows than the registers hold"),
@@ -118,21 +127,31 @@ impl<T: Element, const REGISTERS: usize, const WHOLE: bool, const PACKED: bool> 
     }
 }
 
-/// One register tile.
+/// One register tile, of whose last row the factors may be `ONES`.
 ///
 /// # Safety
 ///
 /// As for `Tiles::run_with`, for these rows.
 #[inline(always)]
-unsafe fn tile<V: Vector, const ROWS: usize, const REGISTERS: usize, const WHOLE: bool, const PACKED: bool>(
+unsafe fn tile<
+    V: Vector,
+    const ROWS: usize,
+    const REGISTERS: usize,
+    const WHOLE: bool,
+    const PACKED: bool,
+    const ONES: bool,
+>(
     tiles: &Tiles<V::Element>,
     row: usize,
 ) {
-    let &Tiles { depth, left, right, start, rest, n, .. } = tiles;
+    let &Tiles { depth, left, right, start, rest, n, dense, .. } = tiles;
     // SAFETY: every index below is a row, a step or a column of the operands, which the caller vouches for.
     unsafe {
         let mut chains = [[V::splat(V::Element::ZERO); REGISTERS]; ROWS];
-        if let Some(start) = start {
+        if let Some(start) = start.filter(|start| start.stride == 0) {
+            let first: [V; REGISTERS] = std::array::from_fn(|j| V::load_some::<WHOLE>(start.at(0, j * V::LANES), n));
+            chains = [first; ROWS];
+        } else if let Some(start) = start {
             for (i, chains) in chains.iter_mut().enumerate() {
                 for (j, chain) in chains.iter_mut().enumerate() {
                     *chain = V::load_some::<WHOLE>(start.at(row + i, j * V::LANES), n);
@@ -149,15 +168,23 @@ unsafe fn tile<V: Vector, const ROWS: usize, const REGISTERS: usize, const WHOLE
             }
             let left_column = left_start.add(k * step);
             for (i, chains) in chains.iter_mut().enumerate() {
+                if ONES && i == ROWS - 1 {
+                    for (chain, register) in chains.iter_mut().zip(registers) {
+                        *chain = register.add(*chain); // one product with 1 and the sum are one rounding too
+                    }
+                    continue;
+                }
                 let factor = V::splat(*left_column.add(i * row_step));
                 for (chain, register) in chains.iter_mut().zip(registers) {
                     *chain = factor.mul_add(register, *chain);
                 }
             }
         }
+        let has_room = !WHOLE && dense && (tiles.rows - row - ROWS) * n >= V::LANES;
         for (i, chains) in chains.iter().enumerate() {
             for (j, chain) in chains.iter().enumerate() {
-                chain.store_some::<WHOLE>(rest.at(row + i, j * V::LANES), n);
+                let to = rest.at(row + i, j * V::LANES);
+                if has_room { chain.store(to) } else { chain.store_some::<WHOLE>(to, n) }
             }
         }
     }

@@ -180,12 +180,48 @@ pub(super) unsafe fn multiply<V: Vector, F: Finish<V::Element>>(
 ) {
     let finish = &AtLevel { finish, level: PhantomData::<V> };
     // SAFETY: the caller's contract.
-    unsafe { V::enter(Multiply { product, finish, workspace }) }
+    unsafe { V::enter(Multiply { product, finish, finish_sums: None, workspace }) }
+}
+
+/// Runs the whole product, and sums the rows of the right operand, which is the product with a row of ones: one row, of
+/// which `finish_sums` is told.
+///
+/// # Panics
+///
+/// As for `multiply`; there is also to be room for a product of one row, and for one of a row more.
+///
+/// # Safety
+///
+/// As for `multiply`; `finish_sums` accepts one row of outputs.
+#[inline(always)]
+pub(super) unsafe fn multiply_and_sum<V: Vector, F: Finish<V::Element>>(
+    product: &Product<V::Element>,
+    (finish, finish_sums): (&F, &F),
+    workspace: &mut [V::Element],
+) {
+    let rows = product.rows + 1;
+    // Few columns have few sums, and a chain by itself keeps the units waiting: there it goes along with others.
+    if product.columns <= V::PANEL && !is_tiny::<V>(Kind::Update, (rows, product.columns, product.depth)) {
+        let [finish, sums] = [finish, finish_sums].map(|finish| AtLevel { finish, level: PhantomData::<V> });
+        let product = &Product { rows, ..*product };
+        // SAFETY: the caller's contract; the last row of the left operand is not read.
+        unsafe { V::enter(Multiply { product, finish: &finish, finish_sums: Some(&sums), workspace }) }
+    } else {
+        let one = V::Element::ONE;
+        let sums = Product { rows: 1, left: Left { start: &raw const one, row: 0, step: 0 }, ..*product };
+        // SAFETY: the caller's contract, twice.
+        unsafe {
+            multiply::<V, F>(product, finish, workspace);
+            multiply::<V, F>(&sums, finish_sums, workspace);
+        }
+    }
 }
 
 struct Multiply<'a, T> {
     product: &'a Product<T>,
     finish: &'a dyn FinishAll<T>,
+    /// Where the last row of the left operand is not there but is ones.
+    finish_sums: Option<&'a dyn FinishAll<T>>,
     workspace: &'a mut [T],
 }
 
@@ -194,7 +230,7 @@ impl<T: Element> Kernel<T> for Multiply<'_, T> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
-        let Self { product, finish, workspace } = self;
+        let Self { product, finish, finish_sums, workspace } = self;
         let kind = match (product.right, product.rest) {
             (Operand::Columns(_), _) => Kind::InputGradient,
             (_, Some(_)) => Kind::Forward,
@@ -214,8 +250,9 @@ impl<T: Element> Kernel<T> for Multiply<'_, T> {
             let mut first = 0;
             while first < product.rows {
                 let rows = first..product.rows.min(first + blocks.rows);
+                let sums = finish_sums.filter(|_| rows.end == product.rows);
                 // SAFETY: blocks cover rows below `rows` and steps below `depth`; the workspace has just been measured.
-                unsafe { block::<V>(product, finish, blocks, workspace, rows, depth.clone()) };
+                unsafe { block::<V>(product, (finish, sums), blocks, workspace, rows, depth.clone()) };
                 first += blocks.rows;
             }
             done = depth.end;
@@ -320,7 +357,7 @@ unsafe fn few_chains<V: Vector>(product: &Product<V::Element>, finish: &dyn Fini
 #[inline(always)]
 unsafe fn block<V: Vector>(
     product: &Product<V::Element>,
-    finish: &dyn FinishAll<V::Element>,
+    (finish, finish_sums): (&dyn FinishAll<V::Element>, Option<&dyn FinishAll<V::Element>>),
     blocks: Blocks,
     workspace: *mut V::Element,
     rows: Range<usize>,
@@ -371,11 +408,19 @@ unsafe fn block<V: Vector>(
                 _ if depth.start > 0 => Some(rest.as_const()),
                 start => start.map(|start| Rows { start: start.at(0, column), ..start }),
             };
-            let tiles = Tiles { rows: rows.len(), depth: depth.len(), left, right, start, rest, n };
+            let ones = finish_sums.is_some();
+            let dense = n == columns && rest.stride == n && depth.start == 0;
+            let tiles = Tiles { rows: rows.len(), depth: depth.len(), left, right, start, rest, n, ones, dense };
             tiles.run_with::<V>(registers, blocks.copy_left);
             if depth.end == product.depth {
                 let width = if n < V::LANES { n } else { registers * V::LANES };
-                finish.finish_all(AtRest { rest: rest.as_const(), rows: rows.clone(), column, width });
+                let (mut rows, rest) = (rows.clone(), rest.as_const());
+                if let Some(finish_sums) = finish_sums {
+                    rows.end -= 1;
+                    let rest = Rows { start: rest.at(rows.len(), 0), ..rest };
+                    finish_sums.finish_all(AtRest { rest, rows: 0..1, column, width });
+                }
+                finish.finish_all(AtRest { rest, rows, column, width });
             }
             column += registers * V::LANES;
         }

@@ -15,7 +15,7 @@ use super::level::{Kernel, Level};
 use super::matrix::{Matrix, MatrixMut, Rows};
 use super::micro_kernel::Left;
 use super::optimizer::{Advance, Descent, step_at, with_rule};
-use super::product::{Finish, Kind, Operand, Product, multiply};
+use super::product::{Finish, Kind, Operand, Product, multiply, multiply_and_sum};
 use super::vector::{Arithmetic, Element, Vector};
 
 /// A layer's parameters, or what belongs to each of them: all rows of the weights or some, and the biases or not.
@@ -126,14 +126,16 @@ impl<T: Element, const N: usize> Sums<'_, T, N> {
             start: None,
             rest: None,
         };
+        let finish = &finish_weights(of_weights);
         // SAFETY: the entry has checked that all sizes agree, `Matrix` that its slice holds them.
-        unsafe { multiply::<V, _>(&product, &finish_weights(of_weights), workspace) };
-        let Some(of_biases) = of_biases else { return };
-        // The bias gradient is the product with a column of ones: one row, each step with the same factor.
-        let one = T::ONE;
-        let product = Product { rows: 1, left: Left { start: &raw const one, row: 0, step: 0 }, ..product };
-        // SAFETY: the same.
-        unsafe { multiply::<V, _>(&product, &finish_biases(of_biases), workspace) };
+        unsafe {
+            match of_biases {
+                None => multiply::<V, _>(&product, finish, workspace),
+                Some(of_biases) => {
+                    multiply_and_sum::<V, _>(&product, (finish, &finish_biases(of_biases)), workspace);
+                }
+            }
+        }
     }
 }
 
@@ -220,6 +222,7 @@ impl<T: Element> Finish<T> for Keep<T> {
 /// Numbers of workspace that the update of a layer, or its gradient, takes for `n_samples`.
 #[must_use]
 pub fn update_workspace<T: Element>(level: Level, n_samples: usize, (n_inputs, n_outputs): (usize, usize)) -> usize {
-    let (weights, biases) = ((n_inputs, n_outputs, n_samples), (1, n_outputs, n_samples));
-    level.run(Workspaces { products: [weights, biases].map(|size| (Kind::Update, size)), number: PhantomData::<T> })
+    let rows = [n_inputs, 1, n_inputs + 1];
+    let products = rows.map(|rows| (Kind::Update, (rows, n_outputs, n_samples)));
+    level.run(Workspaces { products, number: PhantomData::<T> })
 }
