@@ -24,7 +24,7 @@ use super::vector::{Arithmetic, Element, Pair, Vector};
 pub(super) const KC: usize = 256;
 
 /// What a block of rows of the left operand may take of the L2 cache.
-const LEFT_BYTES: usize = 192 * 1024;
+const LEFT_BYTES: usize = 320 * 1024;
 
 /// What becomes of the chains of a product: activation, derivative, or the update of the weights.
 pub(super) trait Finish<T: Element> {
