@@ -155,8 +155,7 @@ impl Network {
 
     fn set_optimizer(&self, py: Python<'_>, name: &Bound<'_, PyAny>, options: &Bound<'_, PyDict>) -> PyResult<()> {
         guarded(|| {
-            let schedule = with_owner!(&*self.model(py)?, owner => owner.optimizer.options().schedule);
-            let options = recipe::read_optimizer(name, options, schedule, self.dtype)?;
+            let options = recipe::read_optimizer(name, options, self.dtype)?;
             with_owner!(&mut *self.model(py)?, owner => owner.set_optimizer(options))
         })
     }

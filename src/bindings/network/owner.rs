@@ -314,8 +314,10 @@ impl<T: Number> Owner<T> {
         Ok(())
     }
 
+    /// Another optimiser, with the schedule of the one before.
     pub(super) fn set_optimizer(&mut self, options: Options) -> PyResult<()> {
-        self.optimizer = Optimizer::new(options, &self.network)?;
+        let schedule = self.optimizer.options().schedule;
+        self.optimizer = Optimizer::new(Options { schedule, ..options }, &self.network)?;
         self.settings.stores_gradients = options.clip_norm.is_some();
         Ok(())
     }

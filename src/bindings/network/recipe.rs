@@ -61,13 +61,8 @@ fn numbers_of(rule: Rule) -> &'static [(&'static str, Range)] {
     }
 }
 
-/// An optimiser by its name and numbers, with a schedule.
-pub(super) fn read_optimizer(
-    name: &Bound<'_, PyAny>,
-    given: &Bound<'_, PyDict>,
-    schedule: Schedule,
-    dtype: Dtype,
-) -> PyResult<Options> {
+/// An optimiser by its name and numbers; its schedule is set by another call.
+pub(super) fn read_optimizer(name: &Bound<'_, PyAny>, given: &Bound<'_, PyDict>, dtype: Dtype) -> PyResult<Options> {
     let rule = named("optimizer", name, Rule::ALL)?;
     let read = |option: &'static str, (fits, expected): Range| -> PyResult<Option<f64>> {
         let Some(value) = given.get_item(option)? else { return Ok(None) };
@@ -76,7 +71,7 @@ pub(super) fn read_optimizer(
         let rounded = if dtype == Dtype::F32 { f32::from_f64(value).to_f64() } else { value };
         if fits(rounded) { Ok(Some(value)) } else { Err(out_of_range(option, expected, value)) }
     };
-    let mut options = Options { rule, schedule, ..Options::sgd(0.0) };
+    let mut options = Options { rule, ..Options::sgd(0.0) };
     for (place, (option, range)) in options.numbers.iter_mut().zip(numbers_of(rule)) {
         let missing = || PyTypeError::new_err(format!("the optimizer lacks {option}"));
         *place = read(option, *range)?.ok_or_else(missing)?;
