@@ -74,6 +74,26 @@ def test_a_probability_is_from_0_to_1():
         net.train_step(X, np.full((12, 1), 7.0))
 
 
+@pytest.mark.parametrize("method", ["train_step", "train", "gradients"])
+@pytest.mark.parametrize("what", ["loss", "targets"])
+def test_a_probability_is_from_0_to_1_also_where_a_later_argument_changes_the_loss_or_y(
+    what, method
+):
+    class Weights:
+        def __array__(self, dtype=None, copy=None):
+            if what == "loss":
+                net.loss = "binary_crossentropy"
+            targets.fill(7.0)
+            return np.ones(12)
+
+    loss = "mse" if what == "loss" else "binary_crossentropy"
+    net, targets = network((3, 4, 1), loss=loss, output_activation="sigmoid"), np.zeros((12, 1))
+    start, options = net.parameters, {"epochs": 1} if method == "train" else {}
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        getattr(net, method)(X, targets, sample_weight=Weights(), **options)
+    assert np.array_equal(net.parameters, start)
+
+
 def test_a_metric_cannot_have_the_name_of_another_ones_validation():
     def val_mse(pred, y):
         return 7.0

@@ -8,12 +8,12 @@ use super::super::arrays::{Array, Dtype, Name, Number};
 use super::super::convert::type_name;
 use super::super::layers::{Targets, check_dtype, shape_error};
 use super::super::options::named;
-use super::{Model, Network, with_owner};
+use super::Network;
 use crate::error::Error;
-use crate::kernels::{Activation, Loss};
+use crate::kernels::{Activation, Loss, Matrix};
 use crate::training::Batch;
 
-/// A batch as it came, and checked.
+/// A batch as it came, checked but for what the loss wants of its targets.
 pub(super) struct Samples<'py> {
     pub(super) x: Array<'py>,
     targets: Targets<'py>,
@@ -25,10 +25,12 @@ impl Samples<'_> {
         self.x.shape()[0]
     }
 
-    /// The numbers. `row` lends the memory for a repeated one.
-    pub(super) fn batch<'b, T: Number>(&'b self, row: &'b mut Vec<T>) -> PyResult<Batch<'b, T>> {
+    /// The numbers, for that loss. `row` lends the memory for a repeated one.
+    pub(super) fn batch<'b, T: Number>(&'b self, row: &'b mut Vec<T>, loss: Loss) -> PyResult<Batch<'b, T>> {
         let weights = self.weights.as_ref().map(Array::numbers::<T>).transpose()?;
-        Ok(Batch { x: self.x.rows::<T>()?, y: self.targets.rows::<T>(row)?, weights })
+        let batch = Batch { x: self.x.rows::<T>()?, y: self.targets.rows::<T>(row)?, weights };
+        check_targets(loss, batch.y)?;
+        Ok(batch)
     }
 }
 
@@ -72,11 +74,6 @@ impl Network {
         let x = self.some_samples(x)?;
         let n_samples = x.shape()[0];
         let targets = Targets::read(y, Name("Y", None), &[n_samples, self.n_outputs()], self.dtype)?;
-        let loss = with_owner!(&*self.model(y.py())?, owner => owner.settings.loss);
-        match self.dtype {
-            Dtype::F32 => check_targets::<f32>(loss, &targets)?,
-            Dtype::F64 => check_targets::<f64>(loss, &targets)?,
-        }
         let weights = sample_weight.map(|weights| self.weights(weights, n_samples)).transpose()?;
         Ok(Samples { x, targets, weights })
     }
@@ -113,16 +110,14 @@ impl Network {
 }
 
 /// Cross-entropies are of probabilities, those of one sample together 1 where classes exclude each other.
-fn check_targets<T: Number>(loss: Loss, targets: &Targets<'_>) -> PyResult<()> {
+fn check_targets<T: Number>(loss: Loss, targets: Matrix<'_, T>) -> PyResult<()> {
     const ROUNDING: f64 = 1e-3;
     let refuse = |what: &str| Err(PyValueError::new_err(format!("Y has {what}")));
     if loss.fused_with().is_none() {
         return Ok(());
     }
-    let mut row = Vec::new();
-    let rows = targets.rows::<T>(&mut row)?;
-    let n_rows = if rows.stride() == 0 { 1.min(rows.rows()) } else { rows.rows() };
-    for row in (0..n_rows).map(|row| rows.row(row)) {
+    let n_rows = if targets.stride() == 0 { 1.min(targets.rows()) } else { targets.rows() };
+    for row in (0..n_rows).map(|row| targets.row(row)) {
         if !row.iter().all(|target| (0.0..=1.0).contains(&target.to_f64()) || !target.is_finite()) {
             return refuse("a number that is no probability: for this loss all are from 0 to 1");
         }

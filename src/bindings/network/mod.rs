@@ -52,7 +52,6 @@ macro_rules! with_owner {
         }
     };
 }
-use with_owner;
 
 impl Network {
     /// The model for one call.

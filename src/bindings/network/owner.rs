@@ -112,7 +112,7 @@ impl<T: Number> Owner<T> {
     /// The loss of samples of any number.
     pub(super) fn loss_of(&mut self, py: Python<'_>, given: &Samples<'_>) -> PyResult<f64> {
         let mut row = Vec::new();
-        let batch = given.batch::<T>(&mut row)?;
+        let batch = given.batch::<T>(&mut row, self.settings.loss)?;
         let n_samples = given.n_samples();
         self.settings.threads = Threads::AtMost(Threads::most()?);
         let operations = self.network.n_parameters().saturating_mul(n_samples).saturating_mul(2);
@@ -191,7 +191,7 @@ impl<T: Number> Owner<T> {
     ) -> PyResult<(f64, Bound<'py, PyAny>)> {
         let mut result = Fresh::<T>::new(py, &[self.network.n_parameters()])?;
         let mut row = Vec::new();
-        let batch = given.batch::<T>(&mut row)?;
+        let batch = given.batch::<T>(&mut row, self.settings.loss)?;
         self.settings.threads = Threads::AtMost(Threads::most()?);
         let plan = plan_for(&mut self.steps, &self.network, given.n_samples(), &self.settings)?;
         let mut buffer = zeros(self.network.buffer().as_slice().len())?;
@@ -215,7 +215,7 @@ impl<T: Number> Owner<T> {
         let (n_samples, n_parameters) = (given.n_samples(), self.network.n_parameters());
         let mut result = Fresh::<T>::new(py, &[n_samples, n_parameters])?;
         let mut row = Vec::new();
-        let batch = given.batch::<T>(&mut row)?;
+        let batch = given.batch::<T>(&mut row, self.settings.loss)?;
         self.settings.threads = Threads::AtMost(1);
         let mut plan = Plan::new(&self.network, 1, self.settings.clone())?;
         let mut buffer = zeros(self.network.buffer().as_slice().len())?;
@@ -278,7 +278,7 @@ impl<T: Number> Owner<T> {
         threads: Threads,
     ) -> PyResult<f64> {
         let mut row = Vec::new();
-        let batch = given.batch::<T>(&mut row)?;
+        let batch = given.batch::<T>(&mut row, self.settings.loss)?;
         check_samples(batch.x)?;
         self.settings.threads = threads;
         let operations = work_per_step(self.network.n_parameters(), given.n_samples());

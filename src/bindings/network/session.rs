@@ -24,7 +24,7 @@ pub(super) fn trainer<T: Number>(
     threads: Threads,
 ) -> PyResult<Trainer<T>> {
     let mut row = Vec::new();
-    let batch = given.batch::<T>(&mut row)?;
+    let batch = given.batch::<T>(&mut row, owner.settings.loss)?;
     check_samples(batch.x)?;
     let batches = Batches::new(batch, passage.batch_size, passage.seed)?;
     owner.settings.threads = threads;
