@@ -70,7 +70,7 @@ class FunctionTraining:
     def run(self, epochs: int, scale: float, /) -> tuple[Numbers, Numbers, Numbers]:
         """Run the next epochs; return the loss, the rate of the last step and the seconds of each."""
         losses, rates, seconds = (np.empty(epochs) for _ in range(3))
-        step = self.network._core.state()[1]
+        step = self.network._core.optimizer_steps()
         schedule = self.network.optimizer._schedule
         n_samples = len(self.data.X)
         for index in range(epochs):

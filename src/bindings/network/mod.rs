@@ -395,6 +395,11 @@ impl Network {
         })
     }
 
+    /// The steps that the optimiser has taken.
+    fn optimizer_steps(&self, py: Python<'_>) -> PyResult<u64> {
+        guarded(|| Ok(with_owner!(&*self.model(py)?, owner => owner.optimizer.steps())))
+    }
+
     /// All that training changes, at one moment: the parameters, the optimiser's steps and what it remembers.
     fn state<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, u64, Bound<'py, PyList>)> {
         guarded(|| {
