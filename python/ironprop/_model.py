@@ -196,9 +196,8 @@ class Model:
                 "loss cannot be a function in a network with dropout: set dropout to 0"
             )
         else:
-            self._core.set_loss(
-                *losses.to_core("half_squared_error")
-            )  # refuses while it is trained
+            # Refuses while the network is trained.
+            self._core.set_loss(*losses.to_core("half_squared_error"))
             self._function = known
         self._loss = known
         self._has_labels = isinstance(known, str) and known in losses.OUTPUTS
