@@ -1,7 +1,8 @@
 """Forks and multiprocessing (T6): a child has the bits of its parent, and never waits for who is not there.
 
 Each case is 50 children, each of which has five seconds: from before the first use of the package, after one, from a
-child, and during uses in other threads, of which the child has none.
+child, and during uses in other threads, of which the child has none. Children that `multiprocessing` starts with imports
+of their own, from a fork server or spawned, are 3 here and 50 in the slow tests.
 """
 
 from __future__ import annotations
