@@ -8,14 +8,16 @@ mod passes;
 mod plan;
 mod rounds;
 mod schedule;
+mod settings;
 mod stored;
 mod trainer;
 
 pub use batches::{Batch, Batches};
 pub use dropout::Dropout;
 pub use optimizer::{Optimizer, Options, Rate};
-pub use plan::{Gradient, Plan, Settings};
+pub use plan::Plan;
 pub use schedule::{Schedule, Shape};
+pub use settings::{Gradient, Settings};
 #[cfg(feature = "python")] // the bindings decide by it whether to release the GIL
 pub(crate) use trainer::work_per_step;
 pub use trainer::{Epoch, Observer, Trainer};

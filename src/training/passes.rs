@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::batches::Batch;
 use super::dropout::Dropout;
-use super::plan::Settings;
+use super::settings::Settings;
 use crate::error::Error;
 use crate::kernels::online::{Place, Places};
 use crate::kernels::update::{self, Parameters};
@@ -36,6 +36,11 @@ impl Aim {
     /// Derivatives are kept.
     pub(super) fn goes_back(self) -> bool {
         !matches!(self, Self::Predictions | Self::Loss)
+    }
+
+    /// The way back begins with the loss, and a step may follow.
+    pub(super) fn is_for_a_step(self) -> bool {
+        self.has_loss() && self.goes_back()
     }
 }
 

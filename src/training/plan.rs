@@ -10,59 +10,16 @@
 use std::ops::Range;
 
 use super::batches::Batch;
-use super::dropout::Dropout;
 use super::optimizer::{Optimizer, Rate};
 use super::passes::{Aim, Passes};
 use super::rounds::{Rounds, Update};
+use super::settings::{Gradient, Settings};
 use super::stored::Stored;
 use crate::error::{Error, zeros};
 use crate::kernels::online::Places;
-use crate::kernels::{Buffer, Descent, Element, Loss, Matrix, MatrixMut};
+use crate::kernels::{Buffer, Descent, Element, Matrix, MatrixMut};
 use crate::network::Network;
-use crate::parallel::{self, Parts, Threads};
-
-/// Through which weights the error goes back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gradient {
-    /// Those just updated, as in the notebook.
-    Notebook,
-    /// The old ones: the gradient of the loss.
-    Exact,
-}
-
-impl Gradient {
-    /// Both, with the names under which users know them.
-    pub const ALL: &'static [(&'static str, Self)] = &[("notebook", Self::Notebook), ("exact", Self::Exact)];
-}
-
-/// What steps are made of.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
-    /// Through which weights the error goes back.
-    pub gradient: Gradient,
-    /// How many threads take part.
-    pub threads: Threads,
-    /// What is minimised.
-    pub loss: Loss,
-    /// What is left out.
-    pub dropout: Dropout,
-    /// There is room for gradients: the optimiser bounds their norm.
-    pub stores_gradients: bool,
-}
-
-impl Settings {
-    /// The exact gradient of half the sum of squared errors.
-    #[must_use]
-    pub fn exact(threads: Threads) -> Self {
-        Self {
-            gradient: Gradient::Exact,
-            threads,
-            loss: Loss::HalfSquaredError,
-            dropout: Dropout::default(),
-            stores_gradients: false,
-        }
-    }
-}
+use crate::parallel::{self, Parts};
 
 /// Steps of up to a given number of samples through networks of one shape.
 #[derive(Debug)]
@@ -90,6 +47,8 @@ struct Passed {
     n_samples: usize,
     /// It was one kernel, which has left activations only.
     online: bool,
+    /// It has gone all the way back: the deltas of every layer are there.
+    back: bool,
 }
 
 /// Where the way back begins.
@@ -107,7 +66,12 @@ impl<T: Element> Plan<T> {
     /// # Errors
     ///
     /// `Error::OutOfMemory`
+    ///
+    /// # Panics
+    ///
+    /// If the loss contains another activation than that of the output layer, or `dropout` does not fit the hidden layers.
     pub fn new(network: &Network<T>, n_samples: usize, settings: Settings) -> Result<Self, Error> {
+        settings.assert_fit(network);
         let passes = Passes::of(network, n_samples, &settings)?;
         let too_large = Error::OutOfMemory { numbers: usize::MAX };
         let online = passes.places::<T>();
@@ -115,7 +79,7 @@ impl<T: Element> Plan<T> {
         let stored = settings.stores_gradients.then(|| Stored::of(network)).transpose()?;
         Ok(Self {
             n_samples,
-            passed: Passed { aim: Aim::Predictions, n_samples: 0, online: false },
+            passed: Passed { aim: Aim::Predictions, n_samples: 0, online: false, back: false },
             numbers: Buffer::new(passes.all().ok_or(too_large)?)?,
             errors: zeros(n_samples)?,
             stored,
@@ -182,7 +146,8 @@ impl<T: Element> Plan<T> {
         let parameters = network.buffer().as_slice();
         let weights = batch.and_then(|batch| batch.weights);
         let online = self.online.as_ref().filter(|_| weights.is_none() && aim != Aim::WayBack);
-        self.passed = Passed { aim, n_samples: x.rows(), online: online.is_some() };
+        let back = online.is_none() && self.goes_all_the_way(aim);
+        self.passed = Passed { aim, n_samples: x.rows(), online: online.is_some(), back };
         if let Some(online) = online {
             let activations = &mut self.numbers.as_mut_slice()[..self.passes.length()];
             let targets = batch.map(|batch| batch.y.row(0));
@@ -190,16 +155,20 @@ impl<T: Element> Plan<T> {
             self.errors[0] = 2.0 * loss; // half of it is what was taken
             return loss;
         }
-        let goes_back = aim.goes_back() && self.settings.gradient == Gradient::Exact;
         self.over_samples(x.rows(), |passes, first, n, numbers, errors, workspace| {
             passes.forward_pass(aim, parameters, (x.window(first, n), first), numbers, workspace);
             let Some(batch) = batch else { return };
             passes.errors((aim, x.rows()), batch.window(first, n), numbers, errors);
-            if goes_back {
+            if back {
                 passes.way_back(parameters, n, numbers, workspace);
             }
         });
         batch.map_or(0.0, |batch| self.settings.loss.of_batch(&self.errors[..x.rows()], batch.y.columns()))
+    }
+
+    /// Whether such a pass takes the error back to every layer; that of the notebook's gradient leaves it to `update`.
+    fn goes_all_the_way(&self, aim: Aim) -> bool {
+        aim.is_for_a_step() && self.settings.gradient == Gradient::Exact
     }
 
     /// A round whose jobs are shares of the samples.
@@ -236,6 +205,7 @@ impl<T: Element> Plan<T> {
             }
             passes.way_back(parameters, n, numbers, workspace);
         });
+        self.passed.back = true;
     }
 
     /// Goes back from the gradient of a loss at the predictions of `forward`; `gradients`, `sample_gradient` or `update` may
@@ -265,27 +235,31 @@ impl<T: Element> Plan<T> {
         self.activations(self.passes.layers.len() - 1)
     }
 
-    /// Takes one step of the optimiser with the batch of the last pass.
+    /// Takes one step of the optimiser with the batch of the last pass, which is of no other use then.
     ///
     /// # Panics
     ///
-    /// If the batch is not of that size.
+    /// If the last pass was neither `pass` nor `forward` and `backward`, or the batch is not of its size; if the norm of the
+    /// notebook's gradients is to be bounded, which are never all there at once.
     pub fn update(&mut self, network: &mut Network<T>, optimizer: &mut Optimizer<T>, batch: Batch<'_, T>, rate: Rate) {
         assert_eq!((batch.x.rows(), batch.y.rows()), (self.passed.n_samples, self.passed.n_samples), "the last pass");
-        assert!(self.passed.aim.goes_back(), "a step follows a pass that goes back");
+        let Passed { aim, online, back, .. } = self.passed;
+        assert!(back || aim.is_for_a_step(), "a step follows a pass that goes back");
         let exact = self.settings.gradient == Gradient::Exact;
         let (plain, bound) = (optimizer.is_plain(), optimizer.options().clip_norm);
+        assert!(exact || bound.is_none(), "the notebook's gradients have no norm to be bounded");
         let descent = optimizer.next(rate);
-        if self.passed.online && plain {
+        if online && !plain {
+            self.back(network, Start::Loss(batch));
+        }
+        self.passed = Passed { aim: Aim::Predictions, back: false, ..self.passed }; // its parameters are gone
+        if online && plain {
             let online = self.online.as_ref().expect("an online pass");
             let (activations, rest) = self.numbers.as_mut_slice().split_at_mut(self.passes.length());
             let deltas = &mut rest[..self.passes.length()];
             let parameters = network.buffer_mut().as_mut_slice();
             let sample = (batch.x.row(0), batch.y.row(0));
             return online.backward_pass((descent.learning_rate, exact), sample, parameters, activations, deltas);
-        }
-        if self.passed.online {
-            self.back(network, Start::Loss(batch));
         }
         if bound.is_some() {
             let mut stored = self.stored.take().expect("a plan that stores gradients");
@@ -341,17 +315,19 @@ impl<T: Element> Plan<T> {
     ///
     /// # Panics
     ///
-    /// If `x` is not of that pass's size, or the length of `out` is not that of the network's buffer.
+    /// If it does not follow one of these, or follows a `pass` of the notebook's gradient, which goes back only in `update`; if
+    /// `x` is not of that pass's size, or the length of `out` is not that of the network's buffer.
     pub fn gradients(
         &mut self,
         network: &Network<T>,
         (x, batch): (Matrix<'_, T>, Option<Batch<'_, T>>),
         out: &mut [T],
     ) {
-        assert!(self.passed.aim.goes_back(), "gradients follow a pass that goes back");
-        if let Some(batch) = batch.filter(|_| self.passed.online) {
+        let Passed { aim, online, .. } = self.passed;
+        if let Some(batch) = batch.filter(|_| online && self.goes_all_the_way(aim)) {
             self.back(network, Start::Loss(batch));
         }
+        assert!(self.passed.back, "gradients follow a pass that has gone back");
         self.gradient_round(x, out);
     }
 
@@ -387,13 +363,14 @@ impl<T: Element> Plan<T> {
         stored.step((&self.passes, &mut self.rounds), network, optimizer, &descent, bound);
     }
 
-    /// The gradient at the samples themselves (B, I), after a pass or a way back.
+    /// The gradient at the samples themselves (B, I), after `gradients` or `backward`.
     ///
     /// # Panics
     ///
-    /// If the sizes are not those of the last pass.
+    /// If the last pass has not gone back, or the sizes are not its own.
     pub fn sample_gradient(&mut self, network: &Network<T>, x: Matrix<'_, T>, mut out: MatrixMut<'_, T>) {
         assert_eq!((x.rows(), out.rows()), (self.passed.n_samples, x.rows()), "the last pass");
+        assert!(self.passed.back, "gradients follow a pass that has gone back");
         let (columns, stride, parameters) = (out.columns(), out.stride(), network.buffer().as_slice());
         let data = out.reborrow().into_data();
         for Range { start, end } in &self.rounds.samples {

@@ -4,7 +4,7 @@ use std::iter::once;
 use std::ops::Range;
 
 use super::passes::Passes;
-use super::plan::{Gradient, Settings};
+use super::settings::{Gradient, Settings};
 use crate::kernels::update::update_workspace;
 use crate::kernels::{Element, LINE, dense};
 use crate::network::Dense;

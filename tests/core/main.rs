@@ -17,6 +17,7 @@ mod losses;
 mod optimizers;
 mod page_border;
 mod planted;
+mod refused;
 mod training_agrees;
 
 use ironprop::kernels::Level;
