@@ -97,9 +97,9 @@ def test_what_a_call_only_reads_is_unchanged(layout, dtype):
         assert [id(array) for array in flat(given)] == identities, name
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def short_collections():
-    """Leave the thousands of objects of other tests out of every collection."""
+    """Leave the thousands of objects of other tests out of every collection but one."""
     gc.collect()
     gc.freeze()
     yield

@@ -1,8 +1,8 @@
 """Forks and multiprocessing (T6): a child has the bits of its parent, and never waits for who is not there.
 
-Each case is 50 children, each of which has five seconds: from before the first use of the package, after one, from a
-child, and during uses in other threads, of which the child has none. Children that `multiprocessing` starts with imports
-of their own, from a fork server or spawned, are 3 here and 50 in the slow tests.
+Each case is 50 children in the slow tests and 10 in the quick ones, each of which has five seconds: from before the
+first use of the package, after one, from a child, and during uses in other threads, of which the child has none.
+Children of `multiprocessing` that import the package anew, from a fork server or spawned, are 3 in the quick tests.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 from large_training import large
 from processes import run_python
 
-CHILDREN = 50
+CASES = pytest.mark.parametrize("children", [10, pytest.param(50, marks=pytest.mark.slow)])
 
 BEGIN = """
 import os, signal, sys, threading, time
@@ -20,20 +20,20 @@ import numpy as np
 from large_training import *
 """
 
-# Each prints the digest of a parent or of a child again and again.
+# Each prints the digest of a parent or of a child again and again, for so many children.
 FORKS = {
     "before the first use": """
-for _ in range(50):
+for _ in range(int(sys.argv[1])):
     print(forked(trained))
 print(large())
 """,
     "after a use": """
-for _ in range(50):
+for _ in range(int(sys.argv[1])):
     print(large(), forked(trained))
 print(large())
 """,
     "nested": """
-for _ in range(50):
+for _ in range(int(sys.argv[1]) // 2):
     print(forked(lambda: forked(trained) + " " + large()))
 print(large(), forked(lambda: forked(trained) + " " + large()))
 """,
@@ -44,7 +44,7 @@ def use():
         large()
 user = threading.Thread(target=use)
 user.start()
-for _ in range(50):
+for _ in range(int(sys.argv[1])):
     time.sleep(0.003)
     print(forked(trained))
 stop.set()
@@ -64,7 +64,7 @@ def train():
 user = threading.Thread(target=train, daemon=True)
 user.start()
 time.sleep(0.05)
-for _ in range(50):
+for _ in range(int(sys.argv[1])):
     print(forked(use))
 os._exit(0)  # without the training's end
 """,
@@ -85,7 +85,7 @@ def ask():
     except RuntimeError as error:
         same = "in use" in str(error)
     return large() if same else "something else"
-for _ in range(50):
+for _ in range(int(sys.argv[1])):
     time.sleep(0.003)
     print(forked(ask))
 stop.set()
@@ -102,14 +102,16 @@ def digests(program, *arguments, **options):
     return set(words), len(words)
 
 
+@CASES
 @pytest.mark.parametrize("moment", FORKS)
-def test_a_forked_child_gives_the_same_bits(moment):
-    words, count = digests(BEGIN + FORKS[moment], timeout=100)
+def test_a_forked_child_gives_the_same_bits(moment, children):
+    words, count = digests(BEGIN + FORKS[moment], str(children), timeout=100)
     assert words == {large(n_threads=1)}
-    assert count >= CHILDREN
+    assert count >= children
 
 
-def test_a_network_trained_before_a_fork_goes_on_in_the_child():
+@CASES
+def test_a_network_trained_before_a_fork_goes_on_in_the_child(children):
     program = (
         BEGIN
         + """
@@ -119,12 +121,12 @@ def step():
     loss = [loss, *network.fit(X, Y, epochs=1, seed=1).loss]
     return digest(loss, network.__getstate__(), network.predict(X))
 step()
-for _ in range(50):
+for _ in range(int(sys.argv[1])):
     child = forked(step)
     print(child == step())
 """
     )
-    assert digests(program) == ({"True"}, CHILDREN)
+    assert digests(program, str(children)) == ({"True"}, children)
 
 
 # A thread goes through one C function after the other, the first so long that this thread has asked for the interpreter
@@ -197,13 +199,13 @@ def assert_same_bits_by_multiprocessing(method, children, folder):
     assert words == ({large(n_threads=1)}, 1 + children)
 
 
-@pytest.mark.parametrize(("method", "children"), [("fork", 50), ("forkserver", 3), ("spawn", 3)])
+@pytest.mark.parametrize(("method", "children"), [("fork", 10), ("forkserver", 3), ("spawn", 3)])
 def test_processes_of_multiprocessing_give_the_same_bits(method, children, tmp_path):
     assert_same_bits_by_multiprocessing(method, children, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("method", ["forkserver", "spawn"])
-def test_fifty_processes_with_their_own_imports_give_the_same_bits(method, tmp_path):
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_fifty_processes_of_multiprocessing_give_the_same_bits(method, tmp_path):
     assert_same_bits_by_multiprocessing(method, 50, tmp_path)

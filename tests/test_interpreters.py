@@ -6,6 +6,8 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from processes import environment, run_python
 
 # The interpreter's end ----------------------------------------------------------------------------
@@ -61,8 +63,9 @@ def end_of(use):
     return child.returncode, child.stderr
 
 
-def test_the_interpreter_ends_while_a_daemon_thread_is_in_a_call():
-    uses = ["train", "Network.train", "train_step", "forward_pass"] * 4
+@pytest.mark.parametrize("times", [1, pytest.param(4, marks=pytest.mark.slow)])
+def test_the_interpreter_ends_while_a_daemon_thread_is_in_a_call(times):
+    uses = ["train", "Network.train", "train_step", "forward_pass"] * times
     with ThreadPoolExecutor(8) as pool:
         ends = set(zip(uses, pool.map(end_of, uses), strict=True))
     assert ends == {(use, (1, "")) for use in uses}

@@ -137,7 +137,10 @@ def test_ctrl_c_stops_a_run_at_a_whole_step(delay, batch_size, dtype):
 
 
 @pytest.mark.parametrize("way", ["watched", "alone", "train"])
-@pytest.mark.parametrize(("delay", "batch_size"), [(0.0, 96), (0.2, 32), (0.05, 12)])
+@pytest.mark.parametrize(
+    ("delay", "batch_size"),
+    [(0.0, 96), (0.05, 12), pytest.param(0.2, 32, marks=pytest.mark.slow)],
+)
 def test_ctrl_c_stops_a_training_of_a_network_at_a_whole_step(delay, batch_size, way):
     assert latency_of(OF_A_NETWORK, delay, batch_size, way) < 0.5
 

@@ -213,7 +213,7 @@ mixtures = given(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @mixtures
 def test_any_mixture_of_layouts_gives_the_bits_of_the_c_copies(case, names, targets):
     mixed_layouts(case, names, iter(targets))

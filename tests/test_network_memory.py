@@ -69,7 +69,7 @@ print(*(after - before for before, after in zip(sizes, sizes[1:])))
 @pytest.mark.parametrize(
     ("work", "times"),
     [
-        ("drop", 600),
+        ("drop", 200),
         ("fail", 300),  # rounds of eleven calls
         pytest.param("drop", 10_000, marks=pytest.mark.slow),
         pytest.param("fail", 1_000, marks=pytest.mark.slow),

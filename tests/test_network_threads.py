@@ -2,7 +2,8 @@
 
 Eight threads with networks of their own reach the bits of one. On a single network calls take turns, in their order,
 and every one has the right bits; beside a training they say that the network is in use. None waits for ever, and none
-tears what another reads. A run has the same bits in a hundred processes.
+tears what another reads. A run has the same bits in a hundred processes. The slow tests take 200 rounds, and the quick
+ones 40.
 """
 
 from __future__ import annotations
@@ -32,7 +33,12 @@ def _hurried():
     sys.setswitchinterval(interval)
 
 
-def together(*works, rounds=1):
+@pytest.fixture(params=[40, pytest.param(200, marks=pytest.mark.slow)])
+def rounds(request):
+    return request.param
+
+
+def together(*works, rounds):
     """Run each work in a thread of its own, all from the same moment; return what they return or raise."""
     barrier = threading.Barrier(len(works))
     results = [[] for _ in works]
@@ -75,16 +81,15 @@ def trained(seed):
     return digest(history.loss, history.val_loss, network.parameters, twin.predict(X))
 
 
-def test_eight_threads_with_their_own_networks_reach_the_bits_of_one():
+def test_eight_threads_with_their_own_networks_reach_the_bits_of_one(rounds):
     alone = [trained(seed) for seed in range(8)]
-    results = together(*(lambda seed=seed: trained(seed) for seed in range(8)), rounds=25)
+    works = [lambda seed=seed: trained(seed) for seed in range(8)]
+    results = together(*works, rounds=rounds // len(works))
     for expected, got in zip(alone, results, strict=True):
         assert set(got) == {expected}
 
 
 # A single network (T2) ----------------------------------------------------------------------------
-
-ROUNDS = 200
 
 # Calls with the GIL, and long enough to go without it.
 SIZES = {(6, 12, 3): 20, (40, 80, 20): 60}
@@ -100,16 +105,16 @@ def rights(results):
 
 
 @pytest.mark.parametrize("sizes", SIZES)
-def test_predictions_in_eight_threads_have_the_right_bits(sizes):
+def test_predictions_in_eight_threads_have_the_right_bits(sizes, rounds):
     samples, _, _, _ = strategies.arrays(sizes, SIZES[sizes], "float64", 1)
     network = Network(sizes, seed=1)
     expected = digest(network.predict(samples))
-    for results in together(*[lambda: digest(network.predict(samples))] * 8, rounds=ROUNDS):
-        assert results == [expected] * ROUNDS
+    for results in together(*[lambda: digest(network.predict(samples))] * 8, rounds=rounds):
+        assert results == [expected] * rounds
 
 
 @pytest.mark.parametrize("sizes", SIZES)
-def test_whatever_does_not_train_takes_turns(sizes):
+def test_whatever_does_not_train_takes_turns(sizes, rounds):
     samples, rows, _, _ = strategies.arrays(sizes, SIZES[sizes], "float64", 1)
     network = Network(sizes, seed=1, loss="mse", optimizer="adam", dropout=0.1)
     works = [
@@ -123,23 +128,23 @@ def test_whatever_does_not_train_takes_turns(sizes):
         lambda: (repr(network), network == network.__copy__()),
     ]
     alone = [work() for work in works]
-    for expected, results in zip(alone, together(*works, rounds=ROUNDS), strict=True):
-        assert results == [expected] * ROUNDS
+    for expected, results in zip(alone, together(*works, rounds=rounds), strict=True):
+        assert results == [expected] * rounds
 
 
 @pytest.mark.parametrize("sizes", SIZES)
-def test_single_steps_and_predictions_take_turns(sizes):
+def test_single_steps_and_predictions_take_turns(sizes, rounds):
     samples, rows, _, _ = strategies.arrays(sizes, SIZES[sizes], "float64", 1)
     network, alone = (Network(sizes, seed=1, loss="mse", optimizer="adam") for _ in "ab")
     states = [digest(alone.predict(samples))]
-    for _ in range(2 * ROUNDS):
+    for _ in range(2 * rounds):
         alone.train_step(samples, rows)
         states.append(digest(alone.predict(samples)))
     step = lambda: network.train_step(samples, rows)  # noqa: E731
     steps, others, predictions = together(
-        step, step, lambda: digest(network.predict(samples)), rounds=ROUNDS
+        step, step, lambda: digest(network.predict(samples)), rounds=rounds
     )
-    assert rights(steps) == rights(others) == rights(predictions) == ROUNDS
+    assert rights(steps) == rights(others) == rights(predictions) == rounds
     assert set(predictions) <= set(states)
     assert network == alone
 
@@ -171,15 +176,15 @@ def fitting(network, epochs=1):
     return lambda: network.fit(X, Y, epochs=epochs, batch_size=5, shuffle=False)
 
 
-def test_a_fit_beside_predictions_has_the_bits_of_one_alone():
+def test_a_fit_beside_predictions_has_the_bits_of_one_alone(rounds):
     network, alone = (Network([6, 12, 3], seed=1, loss="mse", optimizer="adam") for _ in "ab")
     states = [digest(alone.predict(X))]
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         fitting(alone)()
         states.append(digest(alone.predict(X)))
     predict = lambda: digest(network.predict(X))  # noqa: E731
-    fits, *predictions = together(fitting(network), *[predict] * 7, rounds=ROUNDS)
-    assert rights(fits) == ROUNDS
+    fits, *predictions = together(fitting(network), *[predict] * 7, rounds=rounds)
+    assert rights(fits) == rounds
     for results in predictions:
         rights(results)
         # A fit of one epoch is one run of whole steps: what is seen between two steps is no epoch's end.
@@ -187,41 +192,41 @@ def test_a_fit_beside_predictions_has_the_bits_of_one_alone():
     assert predict() == states[-1]
 
 
-def test_predictions_find_their_turns_where_a_fit_measures_and_never_stop_it():
+def test_predictions_find_their_turns_where_a_fit_measures_and_never_stop_it(rounds):
     network, alone = (Network([6, 12, 3], seed=1, loss="mse") for _ in "ab")
     options = {"epochs": 3, "seed": 1, "validation_data": (X, Y), "callbacks": [lambda *_: None]}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         alone.fit(X, Y, **options)
     fits, predictions = together(
-        lambda: network.fit(X, Y, **options), lambda: network.predict(X), rounds=ROUNDS
+        lambda: network.fit(X, Y, **options), lambda: network.predict(X), rounds=rounds
     )
-    assert rights(fits) == ROUNDS
+    assert rights(fits) == rounds
     assert rights(predictions) > 0
     assert network == alone
 
 
-def test_two_fits_of_one_network_take_turns_or_say_so():
+def test_two_fits_of_one_network_take_turns_or_say_so(rounds):
     network = Network([6, 12, 3], seed=1, loss="mse", optimizer="adam")
-    results = together(*[fitting(network, 2)] * 8, rounds=ROUNDS)
+    results = together(*[fitting(network, 2)] * 8, rounds=rounds)
     done = sum(map(rights, results))
     assert done > 0
     # A fit without anything to watch is one call of the core: done as a whole or not at all.
     assert network.__getstate__()["optimizer_step"] == done * 2 * 4
 
 
-def test_copies_beside_a_fit_are_of_one_moment():
+def test_copies_beside_a_fit_are_of_one_moment(rounds):
     network, alone = (Network([6, 12, 3], seed=1, loss="mse", optimizer="adam") for _ in "ab")
     states = [digest(alone.__getstate__())]
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         fitting(alone)()
         states.append(digest(alone.__getstate__()))
     fits, *copies = together(
         fitting(network),
         *[lambda: digest(network.__copy__().__getstate__())] * 3,
         *[lambda: digest(pickle.loads(pickle.dumps(network)).__getstate__())] * 4,  # noqa: S301
-        rounds=ROUNDS,
+        rounds=rounds,
     )
-    assert rights(fits) == ROUNDS
+    assert rights(fits) == rounds
     for results in copies:
         rights(results)
         assert {result for result in results if isinstance(result, str)} <= set(states)
@@ -293,7 +298,7 @@ def test_ctrl_c_ends_the_wait_for_a_turn():
     assert results == [expected]
 
 
-def test_a_parameter_vector_is_never_torn():
+def test_a_parameter_vector_is_never_torn(rounds):
     network = Network([6, 12, 3], seed=1)
     n = network.n_parameters
     values = iter(range(1, 10**9))
@@ -306,15 +311,15 @@ def test_a_parameter_vector_is_never_torn():
         return bool((vector == vector[0]).all() or np.ptp(vector) < 5)
 
     network.parameters = np.zeros(n)
-    writes, others, reads, more = together(write, write, read, read, rounds=ROUNDS)
-    assert writes == others == [None] * ROUNDS
-    assert reads == more == [True] * ROUNDS
+    writes, others, reads, more = together(write, write, read, read, rounds=rounds)
+    assert writes == others == [None] * rounds
+    assert reads == more == [True] * rounds
 
 
 def test_a_network_in_training_says_so_to_every_use():
     samples, rows, _, _ = strategies.arrays((8, 64, 64, 4), 96, "float64", 2)
     network, alone = (Network([8, 64, 64, 4], seed=1) for _ in "ab")
-    options = {"epochs": 5000, "batch_size": None, "n_threads": 1, "seed": 1}
+    options = {"epochs": 2500, "batch_size": None, "n_threads": 1, "seed": 1}
     thread = threading.Thread(target=lambda: network.fit(samples, rows, **options))
     thread.start()
     while thread.is_alive() and not isinstance(attempt(network.__getstate__), RuntimeError):
