@@ -13,7 +13,7 @@ mod seat;
 mod split;
 mod threads;
 
-pub use split::{Partition, Parts, Split};
+pub use split::{Part, Partition, Parts, Split};
 pub use threads::{MOST_THREADS, Threads};
 
 use std::cell::UnsafeCell;

@@ -63,20 +63,20 @@ macro_rules! with_slope {
 }
 pub(super) use with_slope;
 
-/// The forward pass of one layer, which returns its activations; `derivatives` receives a′ where it is asked for.
+/// The forward pass of one layer; `derivatives` receives a′ where it is asked for.
 ///
 /// # Panics
 ///
 /// If the sizes do not fit.
-pub fn forward<'a, T: Element>(
+pub fn forward<T: Element>(
     level: Level,
     activation: Activation,
     x: Matrix<'_, T>,                         // (B, I)
     (weights, biases): (Matrix<'_, T>, &[T]), // (I, O), (O)
-    mut activations: MatrixMut<'a, T>,        // (B, O)
+    activations: MatrixMut<'_, T>,            // (B, O)
     derivatives: Option<MatrixMut<'_, T>>,    // (B, O)
     workspace: &mut [T],
-) -> Matrix<'a, T> {
+) {
     assert_eq!(x.columns(), weights.rows(), "columns of x, rows of weights");
     assert_eq!(weights.columns(), biases.len(), "columns of weights, biases");
     let size = (x.rows(), weights.columns());
@@ -84,9 +84,7 @@ pub fn forward<'a, T: Element>(
     if let Some(derivatives) = &derivatives {
         assert_eq!((derivatives.rows(), derivatives.columns()), size, "size of the derivatives");
     }
-    let out = activations.reborrow();
-    level.run(Forward { activation, x, weights, biases, activations: out, derivatives, workspace });
-    activations.into_matrix()
+    level.run(Forward { activation, x, weights, biases, activations, derivatives, workspace });
 }
 
 struct Forward<'a, T> {

@@ -1,6 +1,8 @@
 //! `Matrix` and `MatrixMut`: borrowed rows of numbers at a stride. Their sizes are checked once, when they are made,
 //! and are what the kernels' pointers rely on.
 
+use std::marker::PhantomData;
+
 /// Read-only rows. A stride of 0 repeats one row.
 #[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a, T> {
@@ -10,14 +12,22 @@ pub struct Matrix<'a, T> {
     stride: usize,
 }
 
-/// Rows that are written; they never overlap.
+/// Rows that are written; they never overlap. What lies between them may belong to others: to other columns of the same rows.
 #[derive(Debug)]
 pub struct MatrixMut<'a, T> {
-    data: &'a mut [T],
+    start: *mut T,
     rows: usize,
     columns: usize,
     stride: usize,
+    /// What lies between the rows is the matrix's own.
+    is_whole: bool,
+    numbers: PhantomData<&'a mut [T]>,
 }
+
+// SAFETY: it is as good as the slices of its rows, which it alone has.
+unsafe impl<T: Send> Send for MatrixMut<'_, T> {}
+// SAFETY: the same.
+unsafe impl<T: Sync> Sync for MatrixMut<'_, T> {}
 
 /// The length of a slice that holds `rows` rows of `columns` numbers, `stride` apart.
 fn length(rows: usize, columns: usize, stride: usize) -> usize {
@@ -124,7 +134,17 @@ impl<'a, T> MatrixMut<'a, T> {
     pub fn new(data: &'a mut [T], rows: usize, columns: usize, stride: usize) -> Self {
         assert!(data.len() >= length(rows, columns, stride), "the slice is shorter than its matrix");
         assert!(stride >= columns || rows <= 1, "the rows of a matrix overlap");
-        Self { data, rows, columns, stride }
+        Self { start: data.as_mut_ptr(), rows, columns, stride, is_whole: true, numbers: PhantomData }
+    }
+
+    /// Some columns of rows whose other columns belong to others.
+    ///
+    /// # Safety
+    ///
+    /// For as long as the matrix lives, `columns` numbers from every `stride`-th place from `start` on, `rows` times, are valid
+    /// and its own; `columns` is at most `stride`, or there is one row.
+    pub(crate) unsafe fn of_columns(start: *mut T, rows: usize, columns: usize, stride: usize) -> Self {
+        Self { start, rows, columns, stride, is_whole: false, numbers: PhantomData }
     }
 
     /// Rows that follow each other without a gap.
@@ -138,21 +158,54 @@ impl<'a, T> MatrixMut<'a, T> {
     }
 
     /// The same rows, no longer to be written.
+    ///
+    /// # Panics
+    ///
+    /// If what lies between them belongs to others.
     #[must_use]
     pub fn into_matrix(self) -> Matrix<'a, T> {
-        Matrix { data: self.data, rows: self.rows, columns: self.columns, stride: self.stride }
+        let Self { rows, columns, stride, .. } = self;
+        Matrix { data: self.into_data(), rows, columns, stride }
     }
 
     /// The same rows, lent for a while.
     #[must_use]
     pub fn reborrow(&mut self) -> MatrixMut<'_, T> {
-        MatrixMut { data: self.data, rows: self.rows, columns: self.columns, stride: self.stride }
+        MatrixMut { ..*self }
     }
 
     /// The same rows, read-only.
+    ///
+    /// # Panics
+    ///
+    /// If what lies between them belongs to others.
     #[must_use]
     pub fn as_matrix(&self) -> Matrix<'_, T> {
-        Matrix { data: self.data, rows: self.rows, columns: self.columns, stride: self.stride }
+        let &Self { rows, columns, stride, .. } = self;
+        Matrix { data: MatrixMut { ..*self }.into_data(), rows, columns, stride }
+    }
+
+    /// The first rows, and those from `row` on.
+    ///
+    /// # Panics
+    ///
+    /// If there are not so many.
+    #[must_use]
+    pub fn split_rows(self, row: usize) -> (Self, Self) {
+        assert!(row <= self.rows, "row {row} of {}", self.rows);
+        let start = self.start.wrapping_add(row * self.stride); // which may lie behind the numbers where no rows are left
+        (Self { rows: row, ..self }, Self { start, rows: self.rows - row, ..self })
+    }
+
+    /// The first columns.
+    ///
+    /// # Panics
+    ///
+    /// If there are not so many.
+    #[must_use]
+    pub fn first_columns(self, columns: usize) -> Self {
+        assert!(columns <= self.columns, "{columns} columns of {}", self.columns);
+        Self { columns, ..self }
     }
 
     /// The number of rows.
@@ -174,9 +227,16 @@ impl<'a, T> MatrixMut<'a, T> {
     }
 
     /// The slice that the rows lie in.
+    ///
+    /// # Panics
+    ///
+    /// If what lies between them belongs to others.
     #[must_use]
     pub fn into_data(self) -> &'a mut [T] {
-        self.data
+        assert!(self.is_whole || self.rows <= 1, "what lies between the rows belongs to others");
+        let length = length(self.rows, self.columns, self.stride);
+        // SAFETY: the numbers of all rows and between them are valid and the matrix's own, as its maker has seen to.
+        unsafe { std::slice::from_raw_parts_mut(self.start, length) }
     }
 
     /// One row.
@@ -187,11 +247,12 @@ impl<'a, T> MatrixMut<'a, T> {
     #[must_use]
     pub fn row_mut(&mut self, row: usize) -> &mut [T] {
         assert!(row < self.rows, "row {row} of {}", self.rows);
-        &mut self.data[row * self.stride..][..self.columns]
+        // SAFETY: the numbers of this row are valid and the matrix's own.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.stride), self.columns) }
     }
 
     pub(super) fn pointer(&mut self) -> Rows<*mut T> {
-        Rows { start: self.data.as_mut_ptr(), stride: self.stride }
+        Rows { start: self.start, stride: self.stride }
     }
 }
 

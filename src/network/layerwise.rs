@@ -39,7 +39,7 @@ impl<T: Element> Layerwise<T> {
         input_gradient.max(update_workspace::<T>(level, n_samples, (n_inputs_each, widths.1)))
     }
 
-    /// See `dense::forward`.
+    /// See `dense::forward`; returns the activations.
     ///
     /// # Panics
     ///
@@ -49,13 +49,15 @@ impl<T: Element> Layerwise<T> {
         activation: Activation,
         x: Matrix<'_, T>,                  // (B, I)
         parameters: (Matrix<'_, T>, &[T]), // (I, O), (O)
-        activations: MatrixMut<'a, T>,     // (B, O)
+        mut activations: MatrixMut<'a, T>, // (B, O)
         derivatives: MatrixMut<'_, T>,     // (B, O)
     ) -> Matrix<'a, T> {
         let level = self.level;
         if self.threads == 1 {
             let workspace = self.workspaces.as_mut_slice();
-            return dense::forward(level, activation, x, parameters, activations, Some(derivatives), workspace);
+            let out = activations.reborrow();
+            dense::forward(level, activation, x, parameters, out, Some(derivatives), workspace);
+            return activations.into_matrix();
         }
         let (columns, stride) = (activations.columns(), activations.stride());
         assert_eq!(activations.rows(), x.rows(), "rows of the activations");

@@ -5,10 +5,60 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::kernels::MatrixMut;
+
+/// A part of a slice: rows of numbers at a stride.
+#[derive(Clone, Debug)]
+pub struct Part {
+    start: usize,
+    rows: usize,
+    columns: usize,
+    stride: usize,
+}
+
+impl From<Range<usize>> for Part {
+    fn from(Range { start, end }: Range<usize>) -> Self {
+        let columns = end.saturating_sub(start);
+        Self { start, rows: 1, columns, stride: columns }
+    }
+}
+
+impl Part {
+    /// Some columns of the first `rows` rows of a slice.
+    #[must_use]
+    pub fn columns(columns: Range<usize>, rows: usize, stride: usize) -> Self {
+        Self { start: columns.start, rows, columns: columns.len(), stride }
+    }
+
+    /// The same of rows that begin so many numbers later.
+    #[must_use]
+    pub fn after(self, start: usize) -> Self {
+        Self { start: start + self.start, ..self }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.rows == 0 || self.columns == 0
+    }
+
+    fn end(&self) -> usize {
+        if self.is_empty() { self.start } else { self.start + (self.rows - 1) * self.stride + self.columns }
+    }
+
+    /// Whether a part that does not begin before this one has none of its numbers.
+    fn is_disjoint(&self, later: &Self) -> bool {
+        if self.end() <= later.start {
+            return true;
+        }
+        let rows_agree = self.stride == later.stride && self.stride > 0;
+        let column = (later.start - self.start) % self.stride.max(1);
+        rows_agree && self.columns <= column && column + later.columns <= self.stride
+    }
+}
+
 /// Parts of a slice that do not overlap, some for each job of a round.
 #[derive(Debug)]
 pub struct Partition {
-    parts: Vec<Range<usize>>,
+    parts: Vec<Part>,
     /// The first part of each job; one more entry closes the last.
     jobs: Vec<usize>,
     /// The round in which a job's parts were taken last.
@@ -24,16 +74,20 @@ impl Partition {
     ///
     /// If any two of them overlap.
     #[must_use]
-    pub fn new(jobs: impl IntoIterator<Item = impl IntoIterator<Item = Range<usize>>>) -> Self {
-        let (mut parts, mut starts) = (Vec::new(), vec![0]);
+    pub fn new(jobs: impl IntoIterator<Item = impl IntoIterator<Item = impl Into<Part>>>) -> Self {
+        let (mut parts, mut starts) = (Vec::<Part>::new(), vec![0]);
         for job in jobs {
-            parts.extend(job);
+            parts.extend(job.into_iter().map(Into::into));
             starts.push(parts.len());
         }
         let mut sorted: Vec<_> = parts.iter().filter(|part| !part.is_empty()).collect();
         sorted.sort_by_key(|part| part.start);
-        assert!(sorted.windows(2).all(|pair| pair[0].end <= pair[1].start), "parts overlap");
-        let end = parts.iter().map(|part| part.start.max(part.end)).max().unwrap_or(0);
+        for (i, part) in sorted.iter().enumerate() {
+            assert!(part.columns <= part.stride, "the rows of a part overlap");
+            let near = sorted[i + 1..].iter().take_while(|later| later.start < part.end());
+            assert!(near.into_iter().all(|later| part.is_disjoint(later)), "parts overlap");
+        }
+        let end = parts.iter().map(Part::end).max().unwrap_or(0);
         let taken = (1..starts.len()).map(|_| AtomicU64::new(0)).collect();
         Self { parts, jobs: starts, taken, round: 0, end }
     }
@@ -83,7 +137,7 @@ impl<'a, T> Split<'a, T> {
     pub fn take(&'a self, job: usize) -> Parts<'a, T> {
         let Partition { parts, jobs, taken, round, .. } = self.partition;
         assert!(taken[job].swap(*round, Ordering::Relaxed) != *round, "a job's parts are taken twice");
-        Parts { start: self.start, ranges: &parts[jobs[job]..jobs[job + 1]], slice: PhantomData }
+        Parts { start: self.start, parts: &parts[jobs[job]..jobs[job + 1]], slice: PhantomData }
     }
 }
 
@@ -91,40 +145,59 @@ impl<'a, T> Split<'a, T> {
 #[derive(Debug)]
 pub struct Parts<'a, T> {
     start: *mut T,
-    ranges: &'a [Range<usize>],
+    parts: &'a [Part],
     slice: PhantomData<&'a mut [T]>,
 }
 
 impl<T> Parts<'_, T> {
+    /// Where a part without gaps begins, and its length.
+    fn slice(&self, part: usize) -> (*mut T, usize) {
+        let part = &self.parts[part];
+        assert!(part.rows <= 1 || part.columns == part.stride, "a part with gaps is no slice");
+        // SAFETY: `Partition::split` has checked that the slice holds all parts.
+        (unsafe { self.start.add(part.start) }, part.rows * part.columns)
+    }
+
     /// One part.
     ///
     /// # Panics
     ///
-    /// If there is no such part.
+    /// If there is no such part, or it has gaps.
     #[must_use]
     pub fn get(&self, part: usize) -> &[T] {
-        let Range { start, end } = self.ranges[part].clone();
+        let (start, length) = self.slice(part);
         // SAFETY: `Partition::split` has checked that the slice holds all parts; they do not overlap, and this job's were
         // taken once. Of them none is borrowed mutably while `self` is borrowed.
-        unsafe { std::slice::from_raw_parts(self.start.add(start), end.saturating_sub(start)) }
+        unsafe { std::slice::from_raw_parts(start, length) }
     }
 
     /// One part, to be written.
     ///
     /// # Panics
     ///
-    /// If there is no such part.
+    /// If there is no such part, or it has gaps.
     pub fn get_mut(&mut self, part: usize) -> &mut [T] {
-        let Range { start, end } = self.ranges[part].clone();
+        let (start, length) = self.slice(part);
         // SAFETY: as for `get`; `self` is borrowed mutably.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(start), end.saturating_sub(start)) }
+        unsafe { std::slice::from_raw_parts_mut(start, length) }
+    }
+
+    /// The rows of one part, to be written.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such part.
+    pub fn matrix_mut(&mut self, part: usize) -> MatrixMut<'_, T> {
+        let &Part { start, rows, columns, stride } = &self.parts[part];
+        // SAFETY: as for `get_mut`; `Partition::new` has checked that rows do not overlap.
+        unsafe { MatrixMut::of_columns(self.start.add(start), rows, columns, stride) }
     }
 
     /// Some parts to be read and others to be written.
     ///
     /// # Panics
     ///
-    /// If there is no such part, or one is to be written and named again.
+    /// If there is no such part, one has gaps, or one is to be written and named again.
     pub fn get_beside<const N: usize, const M: usize>(
         &mut self,
         read: [usize; N],
@@ -133,12 +206,7 @@ impl<T> Parts<'_, T> {
         for (i, part) in write.iter().enumerate() {
             assert!(!read.contains(part) && !write[..i].contains(part), "a part is to be written and named again");
         }
-        let start = |part: usize| {
-            let Range { start, end } = self.ranges[part].clone();
-            // SAFETY: `Partition::split` has checked that the slice holds all parts.
-            (unsafe { self.start.add(start) }, end.saturating_sub(start))
-        };
-        let (read, write) = (read.map(start), write.map(start));
+        let (read, write) = (read.map(|part| self.slice(part)), write.map(|part| self.slice(part)));
         // SAFETY: as for `get`; the parts to be written do not overlap any other, and `self` is borrowed mutably.
         unsafe {
             (

@@ -2,6 +2,7 @@
 //! Python.
 
 mod batches;
+mod columns;
 mod dropout;
 mod optimizer;
 mod passes;

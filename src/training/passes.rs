@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::batches::Batch;
 use super::dropout::Dropout;
+use super::rounds::Block;
 use super::settings::Settings;
 use crate::error::Error;
 use crate::kernels::online::{Place, Places};
@@ -162,18 +163,33 @@ impl Passes {
         MatrixMut::new(rows, n_samples, self.layers[layer].n_outputs(), self.strides[layer])
     }
 
-    /// Fills the activations of some samples, from the `first` of the batch on, and what their aim wants of the derivatives.
+    /// Some of a layer's outputs cannot be computed by themselves: softmax needs all, and what is left out or kept beside the
+    /// activations has a place for whole rows.
+    pub(super) fn needs_whole_rows(&self, layer: usize) -> bool {
+        let has_softmax = self.layers[layer].activation() == Activation::Softmax;
+        has_softmax || self.keeps_derivatives(layer) || self.dropout.rate(layer) > 0.0
+    }
+
+    /// What is made of a layer's pre-activations before its loss, if it has one, looks at them.
+    fn activation(&self, layer: usize, aim: Aim) -> Activation {
+        let activation = self.layers[layer].activation();
+        let is_last = layer + 1 == self.layers.len();
+        let is_fused = is_last && aim.has_loss() && self.loss.fused_with() == Some(activation);
+        if is_fused { Activation::Identity } else { activation }
+    }
+
+    /// Fills the activations of some layers and samples, from the `first` of the batch on, and what their aim wants of the
+    /// derivatives.
     pub(super) fn forward_pass<T: Element>(
         &self,
-        aim: Aim,
+        (aim, layers): (Aim, Range<usize>),
         parameters: &[T],
         (x, first): (Matrix<'_, T>, usize), // (B, I)
         numbers: &mut Parts<'_, T>,
         workspace: &mut [T],
     ) {
-        let last = self.layers.len() - 1;
-        let fused = self.loss.fused_with().filter(|_| aim.has_loss());
-        for (i, layer) in self.layers.iter().enumerate() {
+        for i in layers {
+            let layer = &self.layers[i];
             let keeps = aim.goes_back() && self.keeps_derivatives(i);
             let write = [i, self.derivatives(i)];
             let (input, [out, derivatives]) = match i.checked_sub(1) {
@@ -185,11 +201,10 @@ impl Passes {
             };
             let padded = |rows| MatrixMut::new(rows, x.rows(), self.widths[i], self.strides[i]);
             let (out, derivatives) = (padded(out), keeps.then(|| padded(derivatives)));
-            let is_fused = i == last && fused == Some(layer.activation());
-            let activation = if is_fused { Activation::Identity } else { layer.activation() };
+            let activation = self.activation(i, aim);
             let parameters = layer.padded_parameters(parameters, self.widths[i]);
             dense::forward(layer.level(), activation, input, parameters, out, derivatives, workspace);
-            if layer.activation() == Activation::Softmax && !is_fused {
+            if activation == Activation::Softmax {
                 loss::softmax(self.level, self.outputs_mut(i, numbers.get_mut(i), x.rows()));
             }
             if let Aim::Step(step) = aim
@@ -199,6 +214,30 @@ impl Passes {
                 let out = self.outputs_mut(i, out, x.rows());
                 self.dropout.apply(i, (step, first), out, self.outputs_mut(i, derivatives, x.rows()));
             }
+        }
+    }
+
+    /// The same of some columns of one layer's outputs, and of all samples.
+    pub(super) fn forward_columns<T: Element>(
+        &self,
+        (aim, layer, columns): (Aim, usize, &Range<usize>),
+        parameters: &[T],
+        (x, numbers): (Matrix<'_, T>, &[T]), // (B, I)
+        out: MatrixMut<'_, T>,               // (B, columns)
+        workspace: &mut [T],
+    ) {
+        let dense = &self.layers[layer];
+        let (weights, biases) = dense.padded_parameters(parameters, self.widths[layer]);
+        let parameters = (weights.columns_of(columns.start, columns.len()), &biases[columns.clone()]);
+        let input = self.input(layer, x, numbers);
+        dense::forward(dense.level(), self.activation(layer, aim), input, parameters, out, None, workspace);
+    }
+
+    /// What a layer takes of a batch `x`, with the numbers up to those of the layer before.
+    fn input<'a, T: Copy>(&self, layer: usize, x: Matrix<'a, T>, numbers: &'a [T]) -> Matrix<'a, T> {
+        match layer.checked_sub(1) {
+            None => x,
+            Some(before) => self.outputs(before, &numbers[self.starts[before]..], x.rows()),
         }
     }
 
@@ -275,15 +314,35 @@ impl Passes {
         dense::input_gradient(self.layers[before].level(), deltas, weights, slope, out, workspace);
     }
 
-    /// From the samples' deltas of the output layer to those of every layer.
+    /// The same of some columns of them, and of all samples; `before` and `after` are the numbers on both sides of the deltas of
+    /// the layer before.
+    pub(super) fn input_gradient_columns<T: Element>(
+        &self,
+        (layer, columns): (usize, &Range<usize>),
+        parameters: &[T],
+        (n_samples, before, after): (usize, &[T], &[T]),
+        out: MatrixMut<'_, T>, // (B, columns)
+        workspace: &mut [T],
+    ) {
+        let slope = self.outputs(layer - 1, &before[self.starts[layer - 1]..], n_samples);
+        let activation = self.layers[layer - 1].activation();
+        let slope = Slope::Of(activation, slope.columns_of(columns.start, columns.len()));
+        let deltas = self.outputs(layer, after, n_samples);
+        let (weights, _) = self.layers[layer].parameters(parameters);
+        let weights = weights.window(columns.start, columns.len());
+        dense::input_gradient(self.layers[layer - 1].level(), deltas, weights, slope, out, workspace);
+    }
+
+    /// From the samples' deltas of the output layer to those of every layer that such a range of layers takes.
     pub(super) fn way_back<T: Element>(
         &self,
+        layers: Range<usize>,
         parameters: &[T],
         n_samples: usize,
         numbers: &mut Parts<'_, T>,
         workspace: &mut [T],
     ) {
-        for layer in (1..self.layers.len()).rev() {
+        for layer in layers.rev() {
             self.input_gradient(layer, parameters, n_samples, numbers, workspace);
         }
     }
@@ -303,64 +362,50 @@ impl Passes {
         dense::input_gradient(self.level, self.outputs(0, deltas, x.rows()), weights, slope, out, workspace);
     }
 
-    /// The input and the deltas of some rows of a layer's weights.
-    fn factors<'a, T>(
-        &self,
-        (i, rows): (usize, &Range<usize>),
-        x: Matrix<'a, T>,
-        numbers: &'a [T],
-    ) -> [Matrix<'a, T>; 2]
-    where
-        T: Copy,
-    {
-        let layer = &self.layers[i];
-        let input = match i.checked_sub(1) {
-            None => x,
-            Some(before) => self.outputs(before, &numbers[self.starts[before]..], x.rows()),
-        };
-        let deltas = &numbers[self.length() + self.starts[i]..];
-        let deltas = Matrix::new(deltas, x.rows(), self.widths[i], self.strides[i]);
-        let end = rows.end.min(layer.n_inputs());
-        [input.columns_of(rows.start, end - rows.start), deltas]
+    /// The input and the deltas of a block of a layer's weights.
+    fn factors<'a, T: Copy>(&self, block: &Block, x: Matrix<'a, T>, numbers: &'a [T]) -> [Matrix<'a, T>; 2] {
+        let Block { layer, rows, columns } = block;
+        let deltas = &numbers[self.length() + self.starts[*layer]..];
+        let deltas = Matrix::new(deltas, x.rows(), self.widths[*layer], self.strides[*layer]);
+        let end = rows.end.min(self.layers[*layer].n_inputs());
+        let input = self.input(*layer, x, numbers).columns_of(rows.start, end - rows.start);
+        [input, deltas.columns_of(columns.start, columns.len())]
     }
 
-    /// Some rows of a layer's parameters, or of what belongs to them; the row after the weights is the biases.
-    fn rows_of<'a, T>(&self, (i, rows): (usize, &Range<usize>), numbers: &'a mut [T]) -> Parameters<'a, T> {
-        let layer = &self.layers[i];
-        let n = rows.end.min(layer.n_inputs()) - rows.start;
-        let (weights, biases) = numbers.split_at_mut(n * layer.stride());
-        Parameters {
-            weights: MatrixMut::new(weights, n, self.widths[i], layer.stride()),
-            biases: (rows.end > layer.n_inputs()).then(|| &mut biases[..self.widths[i]]),
-        }
+    /// The weights and the biases of a block of a layer's parameters, or of what belongs to them.
+    fn parameters_of<'a, T>(&self, block: &Block, numbers: MatrixMut<'a, T>) -> Parameters<'a, T> {
+        let n_inputs = self.layers[block.layer].n_inputs();
+        let n = block.rows.end.min(n_inputs) - block.rows.start;
+        let (weights, biases) = numbers.first_columns(block.columns.len()).split_rows(n);
+        Parameters { weights, biases: (block.rows.end > n_inputs).then(|| biases.into_data()) }
     }
 
-    /// The step of some rows of a layer's `parameters`, with the optimiser's states of them.
+    /// The step of a block of a layer's `parameters`, with the optimiser's states of it.
     pub(super) fn update<T: Element>(
         &self,
-        (layer, rows): (usize, &Range<usize>),
+        block: &Block,
         descent: &Descent<T>,
         (x, numbers): (Matrix<'_, T>, &[T]), // (B, I)
-        parameters: &mut [T],
-        states: [Option<&mut [T]>; 2],
+        parameters: MatrixMut<'_, T>,
+        states: [Option<MatrixMut<'_, T>>; 2],
         workspace: &mut [T],
     ) {
-        let [input, deltas] = self.factors((layer, rows), x, numbers);
-        let of = |numbers| self.rows_of((layer, rows), numbers);
-        let states = states.map(|state| state.map(of));
-        update::update(self.layers[layer].level(), descent, input, deltas, of(parameters), states, workspace);
+        let [input, deltas] = self.factors(block, x, numbers);
+        let of = |numbers| self.parameters_of(block, numbers);
+        let (level, states) = (self.layers[block.layer].level(), states.map(|state| state.map(of)));
+        update::update(level, descent, input, deltas, of(parameters), states, workspace);
     }
 
-    /// The gradients of some rows of a layer's parameters.
+    /// The gradients of a block of a layer's parameters.
     pub(super) fn parameter_gradient<T: Element>(
         &self,
-        (layer, rows): (usize, &Range<usize>),
+        block: &Block,
         (x, numbers): (Matrix<'_, T>, &[T]), // (B, I)
-        out: &mut [T],
+        out: MatrixMut<'_, T>,
         workspace: &mut [T],
     ) {
-        let [input, deltas] = self.factors((layer, rows), x, numbers);
-        let out = self.rows_of((layer, rows), out);
-        update::parameter_gradient(self.layers[layer].level(), input, deltas, out, workspace);
+        let [input, deltas] = self.factors(block, x, numbers);
+        let out = self.parameters_of(block, out);
+        update::parameter_gradient(self.layers[block.layer].level(), input, deltas, out, workspace);
     }
 }

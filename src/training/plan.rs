@@ -10,6 +10,7 @@
 use std::ops::Range;
 
 use super::batches::Batch;
+use super::columns::Columns;
 use super::optimizer::{Optimizer, Rate};
 use super::passes::{Aim, Passes};
 use super::rounds::{Rounds, Update};
@@ -155,14 +156,33 @@ impl<T: Element> Plan<T> {
             self.errors[0] = 2.0 * loss; // half of it is what was taken
             return loss;
         }
-        self.over_samples(x.rows(), |passes, first, n, numbers, errors, workspace| {
-            passes.forward_pass(aim, parameters, (x.window(first, n), first), numbers, workspace);
-            let Some(batch) = batch else { return };
-            passes.errors((aim, x.rows()), batch.window(first, n), numbers, errors);
-            if back {
-                passes.way_back(parameters, n, numbers, workspace);
+        let mut layer = 0;
+        while let Some(shared) = (layer..self.passes.layers.len()).find(|layer| self.rounds.forward[*layer].is_some()) {
+            if layer < shared {
+                self.over_samples(x.rows(), |passes, first, n, numbers, _, workspace| {
+                    let x = (x.window(first, n), first);
+                    passes.forward_pass((aim, layer..shared), parameters, x, numbers, workspace);
+                });
             }
-        });
+            self.forward_columns((aim, shared), parameters, x);
+            layer = shared + 1;
+        }
+        let n_layers = self.passes.layers.len();
+        let alone = self.rounds.alone_on_the_way_back();
+        if layer < n_layers || batch.is_some() {
+            self.over_samples(x.rows(), |passes, first, n, numbers, errors, workspace| {
+                let x_of_job = (x.window(first, n), first);
+                passes.forward_pass((aim, layer..n_layers), parameters, x_of_job, numbers, workspace);
+                let Some(batch) = batch else { return };
+                passes.errors((aim, x.rows()), batch.window(first, n), numbers, errors);
+                if back {
+                    passes.way_back(alone..n_layers, parameters, n, numbers, workspace);
+                }
+            });
+        }
+        if back {
+            self.way_back(alone, parameters, x.rows());
+        }
         batch.map_or(0.0, |batch| self.settings.loss.of_batch(&self.errors[..x.rows()], batch.y.columns()))
     }
 
@@ -195,16 +215,73 @@ impl<T: Element> Plan<T> {
         });
     }
 
+    /// A round whose jobs are shares of a layer's outputs.
+    fn forward_columns(&mut self, (aim, layer): (Aim, usize), parameters: &[T], x: Matrix<'_, T>) {
+        let Self { passes, rounds, .. } = self;
+        let Columns { shares, of_numbers } = rounds.forward[layer].as_mut().expect("columns that are shared");
+        let (numbers, out) = self.numbers.as_mut_slice().split_at_mut(passes.starts[layer]);
+        let out = of_numbers.split(out);
+        let workspaces = rounds.of_workspaces.split(self.workspaces.as_mut_slice());
+        parallel::run(rounds.threads, shares.len(), |thread, jobs| {
+            let mut workspace = workspaces.take(thread);
+            for job in jobs {
+                let mut out = out.take(job);
+                let (out, _) = out.matrix_mut(0).split_rows(x.rows());
+                let share = (aim, layer, &shares[job]);
+                passes.forward_columns(share, parameters, (x, numbers), out, workspace.get_mut(0));
+            }
+        });
+    }
+
+    /// A round whose jobs are shares of the deltas of the layer before.
+    fn input_gradient_columns(&mut self, layer: usize, parameters: &[T], n_samples: usize) {
+        let Self { passes, rounds, .. } = self;
+        let Columns { shares, of_numbers } = rounds.way_back[layer].as_mut().expect("columns that are shared");
+        let (start, end) = (passes.length() + passes.starts[layer - 1], passes.length() + passes.starts[layer]);
+        let (before, rest) = self.numbers.as_mut_slice().split_at_mut(start);
+        let (out, after) = rest.split_at_mut(end - start);
+        let (before, after, out) = (&*before, &*after, of_numbers.split(out));
+        let workspaces = rounds.of_workspaces.split(self.workspaces.as_mut_slice());
+        parallel::run(rounds.threads, shares.len(), |thread, jobs| {
+            let mut workspace = workspaces.take(thread);
+            for job in jobs {
+                let mut out = out.take(job);
+                let (out, _) = out.matrix_mut(0).split_rows(n_samples);
+                let (share, numbers) = ((layer, &shares[job]), (n_samples, before, after));
+                passes.input_gradient_columns(share, parameters, numbers, out, workspace.get_mut(0));
+            }
+        });
+    }
+
+    /// From the deltas of the layer before `end` to those of every layer.
+    fn way_back(&mut self, end: usize, parameters: &[T], n_samples: usize) {
+        for layer in (1..end).rev() {
+            self.input_gradient(layer, parameters, n_samples);
+        }
+    }
+
+    /// From the deltas of a layer to those of the layer before.
+    fn input_gradient(&mut self, layer: usize, parameters: &[T], n_samples: usize) {
+        if self.rounds.way_back[layer].is_some() {
+            return self.input_gradient_columns(layer, parameters, n_samples);
+        }
+        self.over_samples(n_samples, |passes, _, n, numbers, _, workspace| {
+            passes.input_gradient(layer, parameters, n, numbers, workspace);
+        });
+    }
+
     /// From the output layer to the deltas of every layer.
     fn back(&mut self, network: &Network<T>, from: Start<'_, T>) {
         let (parameters, Passed { aim, n_samples, .. }) = (network.buffer().as_slice(), self.passed);
+        let (alone, n_layers) = (self.rounds.alone_on_the_way_back(), self.passes.layers.len());
         self.over_samples(n_samples, |passes, first, n, numbers, errors, workspace| {
             match from {
                 Start::Loss(batch) => passes.errors((aim, n_samples), batch.window(first, n), numbers, errors),
                 Start::Gradient(gradient) => passes.output_deltas(gradient.window(first, n), numbers),
             }
-            passes.way_back(parameters, n, numbers, workspace);
+            passes.way_back(alone..n_layers, parameters, n, numbers, workspace);
         });
+        self.way_back(alone, parameters, n_samples);
         self.passed.back = true;
     }
 
@@ -273,9 +350,7 @@ impl<T: Element> Plan<T> {
             let layer = self.passes.layers.len() - 1 - round;
             if !exact && layer > 0 {
                 let (n_samples, parameters) = (batch.x.rows(), network.buffer().as_slice());
-                self.over_samples(n_samples, |passes, _, n, numbers, _, workspace| {
-                    passes.input_gradient(layer, parameters, n, numbers, workspace);
-                });
+                self.input_gradient(layer, parameters, n_samples);
             }
         }
     }
@@ -289,23 +364,23 @@ impl<T: Element> Plan<T> {
         descent: &Descent<T>,
     ) {
         let Self { passes, rounds, .. } = self;
-        let Update { jobs: rows_of, of_parameters, of_states: [of_first, of_second], .. } = &mut rounds.updates[round];
+        let Update { jobs: blocks, of_parameters, of_states: [of_first, of_second], .. } = &mut rounds.updates[round];
         let numbers = self.numbers.as_slice();
         let parameters = of_parameters.split(network.buffer_mut().as_mut_slice());
         let [first, second] = optimizer.states_mut();
         let n_states = descent.rule.n_states();
         let states = [(n_states > 0).then(|| of_first.split(first)), (n_states > 1).then(|| of_second.split(second))];
         let workspaces = rounds.of_workspaces.split(self.workspaces.as_mut_slice());
-        parallel::run(rounds.threads, rows_of.len(), |thread, jobs| {
+        parallel::run(rounds.threads, blocks.len(), |thread, jobs| {
             let mut workspace = workspaces.take(thread);
             let workspace = workspace.get_mut(0);
             for job in jobs {
                 let mut parameters = parameters.take(job);
                 let mut states = states.each_ref().map(|state| state.as_ref().map(|state| state.take(job)));
-                for (part, (layer, rows)) in rows_of[job].iter().enumerate() {
-                    let states = states.each_mut().map(|state| state.as_mut().map(|state| state.get_mut(part)));
-                    let parameters = parameters.get_mut(part);
-                    passes.update((*layer, rows), descent, (x, numbers), parameters, states, workspace);
+                for (part, block) in blocks[job].iter().enumerate() {
+                    let states = states.each_mut().map(|state| state.as_mut().map(|state| state.matrix_mut(part)));
+                    let parameters = parameters.matrix_mut(part);
+                    passes.update(block, descent, (x, numbers), parameters, states, workspace);
                 }
             }
         });
@@ -335,16 +410,16 @@ impl<T: Element> Plan<T> {
         assert_eq!(x.rows(), self.passed.n_samples, "the last pass");
         let Self { passes, rounds, .. } = self;
         let numbers = self.numbers.as_slice();
-        for Update { jobs: rows_of, of_gradients, .. } in &mut rounds.updates {
+        for Update { jobs: blocks, of_gradients, .. } in &mut rounds.updates {
             let gradients = of_gradients.split(out);
             let workspaces = rounds.of_workspaces.split(self.workspaces.as_mut_slice());
-            parallel::run(rounds.threads, rows_of.len(), |thread, jobs| {
+            parallel::run(rounds.threads, blocks.len(), |thread, jobs| {
                 let mut workspace = workspaces.take(thread);
                 for job in jobs {
                     let mut gradients = gradients.take(job);
-                    for (part, (layer, rows)) in rows_of[job].iter().enumerate() {
-                        let out = gradients.get_mut(part);
-                        passes.parameter_gradient((*layer, rows), (x, numbers), out, workspace.get_mut(0));
+                    for (part, block) in blocks[job].iter().enumerate() {
+                        let out = gradients.matrix_mut(part);
+                        passes.parameter_gradient(block, (x, numbers), out, workspace.get_mut(0));
                     }
                 }
             });

@@ -3,12 +3,13 @@
 use std::iter::once;
 use std::ops::Range;
 
+use super::columns::Columns;
 use super::passes::Passes;
 use super::settings::{Gradient, Settings};
 use crate::kernels::update::update_workspace;
 use crate::kernels::{Element, LINE, dense};
 use crate::network::Dense;
-use crate::parallel::Partition;
+use crate::parallel::{Part, Partition};
 
 /// The jobs of a step.
 #[derive(Debug)]
@@ -19,19 +20,30 @@ pub(super) struct Rounds {
     pub(super) of_numbers: Partition,
     pub(super) of_errors: Partition,
     pub(super) of_workspaces: Partition,
+    /// The layers whose columns are shared forward, and on the way back to the layer before.
+    pub(super) forward: Vec<Option<Columns>>,
+    pub(super) way_back: Vec<Option<Columns>>,
     /// One round with all layers, or one for each layer, last layer first.
     pub(super) updates: Vec<Update>,
 }
 
-/// A round of updates: the rows of parameters of each job, and where they lie: those of the parameters, and likewise of the
+/// Some rows of a layer's parameters, or some columns. The row after the weights is the biases.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) layer: usize,
+    pub(super) rows: Range<usize>,
+    pub(super) columns: Range<usize>,
+}
+
+/// A round of updates: the blocks of parameters of each job, and where they lie: those of the parameters, and likewise of the
 /// optimiser's two states and of gradients.
 #[derive(Debug)]
 pub(super) struct Update {
-    pub(super) jobs: Vec<Vec<(usize, Range<usize>)>>,
+    pub(super) jobs: Vec<Vec<Block>>,
     pub(super) of_parameters: Partition,
     pub(super) of_states: [Partition; 2],
     pub(super) of_gradients: Partition,
-    /// The place of each row among all rows.
+    /// The place of each row among all rows, of blocks of rows.
     pub(super) of_squares: Partition,
 }
 
@@ -55,14 +67,20 @@ impl Rounds {
         let work = passes.layers.iter().map(of_layer).fold(0, usize::saturating_add).saturating_mul(n_samples);
         let threads = if online { 1 } else { settings.threads.for_work(work) };
         let samples = Self::samples::<T>(passes, n_samples, threads);
-        let update = |group| Update::of(passes, group, threads);
+        let columns = |layer| {
+            let threads = if settings.stores_gradients { 1 } else { threads }; // whose norm is a sum of rows
+            Columns::of::<T>(passes, layer, n_samples, threads)
+        };
+        let (forward, way_back): (Vec<_>, Vec<_>) = (0..n).map(columns).unzip();
+        let update = |group| Update::of(passes, group, threads, &forward);
         let updates = match settings.gradient {
             Gradient::Exact => vec![update(0..n)],
             Gradient::Notebook => (0..n).rev().map(|layer| update(layer..layer + 1)).collect(),
         };
         let of_numbers = samples.iter().map(|rows| passes.parts(rows));
         let line = LINE / size_of::<T>();
-        let workspace = Self::workspace::<T>(passes, n_samples, &samples, &updates).next_multiple_of(line);
+        let shared = (&forward[..], &way_back[..]);
+        let workspace = Self::workspace::<T>(passes, n_samples, &samples, shared, &updates).next_multiple_of(line);
         Self {
             threads,
             of_numbers: Partition::new(of_numbers),
@@ -71,21 +89,41 @@ impl Rounds {
                 (0..threads).map(|thread| once(thread * workspace..(thread + 1) * workspace)),
             ),
             samples,
+            forward,
+            way_back,
             updates,
         }
     }
 
+    /// The first of the layers through which errors go back with their samples, right after the loss.
+    pub(super) fn alone_on_the_way_back(&self) -> usize {
+        self.way_back.iter().rposition(Option::is_some).map_or(1, |layer| layer + 1)
+    }
+
     /// Numbers of workspace that the largest job takes.
-    fn workspace<T: Element>(passes: &Passes, n_samples: usize, samples: &[Range<usize>], updates: &[Update]) -> usize {
+    fn workspace<T: Element>(
+        passes: &Passes,
+        n_samples: usize,
+        samples: &[Range<usize>],
+        (forward, way_back): (&[Option<Columns>], &[Option<Columns>]),
+        updates: &[Update],
+    ) -> usize {
         let rows = samples.iter().map(Range::len).max().unwrap_or(0);
+        let widest = |columns: &Option<Columns>, width: usize| {
+            let shares = columns.as_ref().and_then(|columns| columns.shares.iter().map(Range::len).max());
+            shares.map_or((rows, width), |width| (n_samples, width))
+        };
         let of_samples = passes.layers.iter().enumerate().map(|(i, layer)| {
-            let widths = (layer.n_inputs(), passes.widths[i]);
+            let (n_inputs, width) = (layer.n_inputs(), passes.widths[i]);
             let before = if i == 0 { passes.level } else { passes.layers[i - 1].level() };
-            let forward = dense::forward_workspace::<T>(layer.level(), rows, widths);
-            forward.max(dense::input_gradient_workspace::<T>(before, rows, widths))
+            let (n, share) = widest(&forward[i], width);
+            let forward = dense::forward_workspace::<T>(layer.level(), n, (n_inputs, share));
+            let (n, share) = widest(&way_back[i], n_inputs);
+            forward.max(dense::input_gradient_workspace::<T>(before, n, (share, width)))
         });
-        let of_parameters = updates.iter().flat_map(|update| &update.jobs).flatten().map(|(layer, rows)| {
-            update_workspace::<T>(passes.layers[*layer].level(), n_samples, (rows.len(), passes.widths[*layer]))
+        let of_parameters = updates.iter().flat_map(|update| &update.jobs).flatten().map(|block| {
+            let size = (block.rows.len(), block.columns.len());
+            update_workspace::<T>(passes.layers[block.layer].level(), n_samples, size)
         });
         of_samples.chain(of_parameters).max().unwrap_or(0)
     }
@@ -101,35 +139,46 @@ impl Rounds {
 }
 
 impl Update {
-    /// A job for each thread, of about equal work.
-    pub(super) fn of(passes: &Passes, group: Range<usize>, threads: usize) -> Self {
+    /// A job for each thread, of about equal work: its columns of the layers whose columns are shared, and rows of the others.
+    pub(super) fn of(passes: &Passes, group: Range<usize>, threads: usize, shared: &[Option<Columns>]) -> Self {
         let rows = |layer: usize| passes.layers[layer].n_inputs() + 1;
-        let work = |layer: usize| passes.layers[layer].width();
-        let total: usize = group.clone().map(|layer| rows(layer) * work(layer)).sum();
-        let mut jobs = vec![Vec::new()];
-        let mut done = 0;
-        for layer in group {
+        let width = |layer: usize| passes.widths[layer];
+        let mut jobs: Vec<Vec<Block>> = (0..threads).map(|_| Vec::new()).collect();
+        for layer in group.clone() {
+            for (job, share) in jobs.iter_mut().zip(shared[layer].iter().flat_map(|columns| &columns.shares)) {
+                job.push(Block { layer, rows: 0..rows(layer), columns: share.clone() });
+            }
+        }
+        let by_rows = || group.clone().filter(|layer| shared[*layer].is_none());
+        let total: usize = by_rows().map(|layer| rows(layer) * width(layer)).sum();
+        let (mut job, mut done) = (0, 0);
+        for layer in by_rows() {
             let mut row = 0;
             while row < rows(layer) {
-                let due = (total * jobs.len()).div_ceil(threads).saturating_sub(done);
-                let n = due.div_ceil(work(layer)).clamp(1, rows(layer) - row);
-                let last = jobs.len() - 1;
-                jobs[last].push((layer, row..row + n));
-                done += n * work(layer);
+                let due = (total * (job + 1)).div_ceil(threads).saturating_sub(done);
+                let n = due.div_ceil(width(layer)).clamp(1, rows(layer) - row);
+                jobs[job].push(Block { layer, rows: row..row + n, columns: 0..width(layer) });
+                done += n * width(layer);
                 row += n;
-                if done * threads >= total * jobs.len() && done < total {
-                    jobs.push(Vec::new());
+                if done * threads >= total * (job + 1) && done < total {
+                    job += 1;
                 }
             }
         }
-        let partition = || {
-            let parts = |job: &Vec<(usize, Range<usize>)>| {
-                job.iter().map(|(layer, rows)| passes.layers[*layer].rows(rows.clone())).collect::<Vec<_>>()
-            };
-            Partition::new(jobs.iter().map(parts))
+        jobs.retain(|job| !job.is_empty());
+        let is_of_rows = |block: &Block| shared[block.layer].is_none();
+        let part = |block: &Block| {
+            let Block { layer, rows, columns } = block;
+            let (dense, all) = (&passes.layers[*layer], 0..passes.layers[*layer].stride());
+            let columns = if is_of_rows(block) { all } else { columns.clone() };
+            Part::columns(columns, rows.len(), dense.stride()).after(dense.rows(rows.clone()).start)
         };
+        let partition = || Partition::new(jobs.iter().map(|job| job.iter().map(part)));
         let before = |layer: usize| passes.layers[..layer].iter().map(|layer| layer.n_inputs() + 1).sum::<usize>();
-        let places = |(layer, rows): &(usize, Range<usize>)| before(*layer) + rows.start..before(*layer) + rows.end;
+        let places = |block: &Block| {
+            let start = before(block.layer);
+            if is_of_rows(block) { start + block.rows.start..start + block.rows.end } else { 0..0 }
+        };
         Self {
             of_parameters: partition(),
             of_states: [partition(), partition()],

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::optimizer::Optimizer;
 use super::passes::Passes;
-use super::rounds::{Rounds, Update};
+use super::rounds::{Block, Rounds, Update};
 use crate::error::{Error, zeros};
 use crate::kernels::{Buffer, Descent, Element, Penalty, optimizer};
 use crate::network::{Dense, Network};
@@ -96,7 +96,7 @@ impl<T: Element> Stored<T> {
         parallel::run(threads, parts.len(), |_, jobs| {
             for job in jobs {
                 let (mut gradients, mut squares) = (gradients.take(job), squares.take(job));
-                for (part, (layer, rows)) in parts[job].iter().enumerate() {
+                for (part, Block { layer, rows, .. }) in parts[job].iter().enumerate() {
                     let layer = &passes.layers[*layer];
                     let parameters = &network.buffer().as_slice()[layer.rows(rows.clone())];
                     let (gradients, squares) = (gradients.get_mut(part), squares.get_mut(part));
@@ -137,7 +137,7 @@ impl<T: Element> Stored<T> {
                 let mut parameters = parameters.take(job);
                 let mut first = first.as_ref().map(|state| state.take(job));
                 let mut second = second.as_ref().map(|state| state.take(job));
-                for (part, (layer, rows)) in parts[job].iter().enumerate() {
+                for (part, Block { layer, rows, .. }) in parts[job].iter().enumerate() {
                     let layer = &passes.layers[*layer];
                     let gradients = &gradients[layer.rows(rows.clone())];
                     let parameters = parameters.get_mut(part);

@@ -1,4 +1,4 @@
-//! One hash for a training, whatever the number of threads and the level: 20 shapes, 50 steps and a few more, 1 to 8 threads,
+//! One hash for a training, whatever the number of threads and the level: 26 shapes, 50 steps and a few more, 1 to 8 threads,
 //! every level that this CPU has (goals D1, D2). It goes where the naive loop of `training_agrees.rs` would be too slow: over
 //! many steps, through products in several blocks, with more threads than cores.
 //!
@@ -48,6 +48,17 @@ const LARGE: [Shape; 8] = [
     (&[1, 150, 1], 70, 70),
 ];
 
+/// Many weights for few samples: threads share the columns of all layers, some or none, which depends on the activation and the
+/// gradient of each; the last batch is smaller.
+const COLUMNS: [Shape; 6] = [
+    (&[200, 90, 70, 4], 12, 5),
+    (&[200, 90, 70, 4], 12, 5),
+    (&[150, 64, 130, 3], 7, 7),
+    (&[150, 64, 130, 3], 7, 7),
+    (&[40, 300, 60], 9, 4),
+    (&[8, 300, 60, 90], 9, 4),
+];
+
 /// Trains, and hashes the losses and all parameters.
 fn hash<T: Element>(index: usize, (sizes, n_samples, batch_size): Shape, level: Level, threads: usize) -> String {
     let (_, activation) = Activation::ALL[index % Activation::ALL.len()];
@@ -78,7 +89,7 @@ fn hash<T: Element>(index: usize, (sizes, n_samples, batch_size): Shape, level: 
 }
 
 fn check<T: Element>(name: &str) {
-    let shapes = SMALL.into_iter().chain(LARGE).take(if small() { SMALL.len() } else { usize::MAX });
+    let shapes = SMALL.into_iter().chain(LARGE).chain(COLUMNS).take(if small() { SMALL.len() } else { usize::MAX });
     for (index, shape) in shapes.enumerate() {
         let expected = hash::<T>(index, shape, levels()[0], 1);
         for level in levels() {

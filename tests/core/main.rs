@@ -16,6 +16,7 @@ mod kernels_agree;
 mod losses;
 mod optimizers;
 mod page_border;
+mod parallel;
 mod planted;
 mod refused;
 mod training_agrees;
