@@ -13,7 +13,7 @@ use super::activation::{Activation, Derivative, Function, with_activation};
 use super::level::{Kernel, Level};
 use super::matrix::{Matrix, MatrixMut, Rows};
 use super::micro_kernel::Left;
-use super::product::{self, Finish, Kind, Operand, Product, multiply};
+use super::product::{self, Finish, Kind, Operand, Product, multiply, multiply_at};
 use super::vector::{Arithmetic, Element, Vector};
 
 /// What the derivative at a layer's output is taken from.
@@ -84,10 +84,11 @@ pub fn forward<T: Element>(
     if let Some(derivatives) = &derivatives {
         assert_eq!((derivatives.rows(), derivatives.columns()), size, "size of the derivatives");
     }
-    level.run(Forward { activation, x, weights, biases, activations, derivatives, workspace });
+    level.run(Forward { level, activation, x, weights, biases, activations, derivatives, workspace });
 }
 
 struct Forward<'a, T> {
+    level: Level,
     activation: Activation,
     x: Matrix<'a, T>,
     weights: Matrix<'a, T>,
@@ -102,7 +103,7 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
-        let Self { activation, x, weights, biases, mut activations, derivatives, workspace } = self;
+        let Self { level, activation, x, weights, biases, mut activations, derivatives, workspace } = self;
         let out = activations.pointer();
         let product = Product {
             rows: x.rows(),
@@ -116,7 +117,7 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
         // SAFETY: `forward` has checked that all sizes agree, `Matrix` that its slice holds them.
         unsafe {
             with_activation!(activation, F => match derivatives {
-                None => multiply::<V, _>(&product, &Activate::<T, F> { out, function: PhantomData }, workspace),
+                None => multiply_at::<V, _>(level, &product, &Activate::<T, F> { out, function: PhantomData }, workspace),
                 Some(mut derivatives) => {
                     let slopes = derivatives.pointer();
                     let finish = ActivateAndDerive { activate: Activate::<T, F> { out, function: PhantomData }, slopes };

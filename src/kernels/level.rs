@@ -32,7 +32,11 @@ pub trait Kernel<T: Element> {
 /// assert!(Level::named("sse9").is_err());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Level(Instructions);
+pub struct Level {
+    registers: Instructions,
+    /// Those of the level that this one was chosen from.
+    widest: Instructions,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Instructions {
@@ -48,16 +52,20 @@ impl Level {
     pub const NAMES: &'static [&'static str] =
         if cfg!(target_arch = "x86_64") { &["portable", "avx2", "avx512"] } else { &["portable"] };
 
+    const fn of(instructions: Instructions) -> Self {
+        Self { registers: instructions, widest: instructions }
+    }
+
     /// The levels that this CPU has, slowest first; `portable` is always among them.
     #[must_use]
     pub fn available() -> Vec<Self> {
         #[allow(unused_mut)] // on targets with one level
-        let mut levels = vec![Self(Instructions::Portable)];
+        let mut levels = vec![Self::of(Instructions::Portable)];
         #[cfg(target_arch = "x86_64")]
         {
             let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
             if avx2 {
-                levels.push(Self(Instructions::Avx2));
+                levels.push(Self::of(Instructions::Avx2));
             }
             if avx2
                 && is_x86_feature_detected!("avx512f")
@@ -65,7 +73,7 @@ impl Level {
                 && is_x86_feature_detected!("avx512dq")
                 && is_x86_feature_detected!("avx512vl")
             {
-                levels.push(Self(Instructions::Avx512));
+                levels.push(Self::of(Instructions::Avx512));
             }
         }
         levels
@@ -97,7 +105,7 @@ impl Level {
         CURRENT
             .get_or_init(|| match std::env::var("IRONPROP_LEVEL") {
                 Ok(name) if !name.is_empty() => Self::named(&name),
-                _ => Ok(Self::available().into_iter().next_back().unwrap_or(Self(Instructions::Portable))),
+                _ => Ok(Self::available().into_iter().next_back().unwrap_or(Self::of(Instructions::Portable))),
             })
             .clone()
     }
@@ -105,7 +113,7 @@ impl Level {
     /// The level's name: `portable`, `avx2` or `avx512`.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self.0 {
+        match self.registers {
             Instructions::Portable => "portable",
             #[cfg(target_arch = "x86_64")]
             Instructions::Avx2 => "avx2",
@@ -117,7 +125,7 @@ impl Level {
     /// Numbers in one register: matrices whose rows are padded to a multiple of it have no partial registers.
     #[must_use]
     pub fn lanes<T: Element>(self) -> usize {
-        match self.0 {
+        match self.registers {
             Instructions::Portable => T::Portable::LANES,
             #[cfg(target_arch = "x86_64")]
             Instructions::Avx2 => T::Avx2::LANES,
@@ -129,18 +137,23 @@ impl Level {
     /// The level for rows of so many numbers: one of narrower registers where half of each would stay empty.
     #[must_use]
     pub fn for_rows_of<T: Element>(self, columns: usize) -> Self {
-        match self.0 {
+        match self.registers {
             #[cfg(target_arch = "x86_64")]
             // Whoever has AVX-512 has AVX2.
-            Instructions::Avx512 if columns <= T::Avx2::LANES => Self(Instructions::Avx2),
+            Instructions::Avx512 if columns <= T::Avx2::LANES => Self { registers: Instructions::Avx2, ..self },
             _ => self,
         }
+    }
+
+    /// Whether it was chosen for its narrow registers, and the CPU has those of `Element::Avx512`.
+    pub(super) fn is_narrowed(self) -> bool {
+        self.registers != self.widest
     }
 
     /// Runs a kernel with the registers of this level.
     #[inline]
     pub(super) fn run<T: Element, K: Kernel<T>>(self, kernel: K) -> K::Output {
-        match self.0 {
+        match self.registers {
             // SAFETY: portable registers need no instructions beyond the target's own.
             Instructions::Portable => unsafe { T::Portable::enter(kernel) },
             #[cfg(target_arch = "x86_64")]

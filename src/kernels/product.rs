@@ -14,7 +14,7 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::level::Kernel;
+use super::level::{Kernel, Level};
 use super::matrix::Rows;
 use super::micro_kernel::{Left, Tiles};
 use super::pack;
@@ -178,7 +178,48 @@ pub(super) unsafe fn multiply<V: Vector, F: Finish<V::Element>>(
     finish: &F,
     workspace: &mut [V::Element],
 ) {
-    let finish = &AtLevel { finish, level: PhantomData::<V> };
+    // SAFETY: the caller's contract.
+    unsafe { multiply_and_finish::<V, V, F>(product, finish, workspace) }
+}
+
+/// The same at a level whose registers are narrow for short rows: where these lie without gaps, they are finished as one long
+/// row, for which the widest registers are the best.
+///
+/// # Panics
+///
+/// As for `multiply`.
+///
+/// # Safety
+///
+/// As for `multiply`, at this level.
+#[inline(always)]
+pub(super) unsafe fn multiply_at<V: Vector, F: Finish<V::Element>>(
+    level: Level,
+    product: &Product<V::Element>,
+    finish: &F,
+    workspace: &mut [V::Element],
+) {
+    // SAFETY: the caller's contract; a level that is narrowed comes of AVX-512.
+    unsafe {
+        if level.is_narrowed() && finish.stride() == Some(product.columns) {
+            multiply_and_finish::<V, <V::Element as Element>::Avx512, F>(product, finish, workspace);
+        } else {
+            multiply::<V, F>(product, finish, workspace);
+        }
+    }
+}
+
+/// # Safety
+///
+/// As for `multiply`, and the CPU has the instructions of `W`.
+#[inline(always)]
+unsafe fn multiply_and_finish<V, W, F>(product: &Product<V::Element>, finish: &F, workspace: &mut [V::Element])
+where
+    V: Vector,
+    W: Vector<Element = V::Element>,
+    F: Finish<V::Element>,
+{
+    let finish = &AtLevel { finish, level: PhantomData::<W> };
     // SAFETY: the caller's contract.
     unsafe { V::enter(Multiply { product, finish, finish_sums: None, workspace }) }
 }
