@@ -10,10 +10,11 @@
 use std::marker::PhantomData;
 
 use super::activation::{Activation, Derivative, Function, with_activation};
+use super::finish::Finish;
 use super::level::{Kernel, Level};
 use super::matrix::{Matrix, MatrixMut, Rows};
 use super::micro_kernel::Left;
-use super::product::{self, Finish, Kind, Operand, Product, multiply, multiply_at};
+use super::product::{self, Kind, Operand, Product, multiply, multiply_at};
 use super::vector::{Arithmetic, Element, Vector};
 
 /// What the derivative at a layer's output is taken from.

@@ -18,6 +18,8 @@ mod cross_entropy;
 pub mod dense;
 pub mod elementwise;
 mod exp;
+mod few_chains;
+mod finish;
 mod level;
 mod log1p;
 pub mod loss;

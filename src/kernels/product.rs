@@ -10,70 +10,21 @@
 //! Between two blocks of depth the chains rest in memory, unrounded as they are: neither blocks nor packed copies of the
 //! operands ever change a chain. What becomes of a finished chain is the `Finish`.
 
-use std::marker::PhantomData;
-use std::mem::MaybeUninit;
 use std::ops::Range;
 
+use super::few_chains::{few_chains, is_tiny};
+use super::finish::{AtLevel, AtRest, Finish, Finishes};
 use super::level::{Kernel, Level};
 use super::matrix::Rows;
 use super::micro_kernel::{Left, Tiles};
 use super::pack;
-use super::vector::{Arithmetic, Element, Pair, Vector};
+use super::vector::{Element, Vector};
 
 /// Steps of a chain between two rests. A packed panel of the right operand then has 16 KiB at avx2, half of an L1 cache.
 pub(super) const KC: usize = 256;
 
 /// What a block of rows of the left operand may take of the L2 cache.
 const LEFT_BYTES: usize = 320 * 1024;
-
-/// What becomes of the chains of a product: activation, derivative, or the update of the weights.
-pub(super) trait Finish<T: Element> {
-    /// Takes the last values of the `n` chains from `(row, column)` on (`n` is `LANES` where `WHOLE`).
-    ///
-    /// # Safety
-    ///
-    /// These outputs lie inside the product, and the CPU has the instructions of `V`.
-    unsafe fn finish<V: Arithmetic<Element = T>, const WHOLE: bool>(
-        &self,
-        chains: V,
-        row: usize,
-        column: usize,
-        n: usize,
-    );
-
-    /// Numbers from each row to the next, if they are as many wherever `finish` reads and writes.
-    fn stride(&self) -> Option<usize>;
-}
-
-/// Some chains at rest: those of `rows` and of `width` columns from `column` on, from `rest` on.
-pub(super) struct AtRest<T> {
-    rest: Rows<*const T>,
-    rows: Range<usize>,
-    column: usize,
-    width: usize,
-}
-
-/// A `Finish` at a level, behind a pointer: the loop nest is compiled once, whatever becomes of its chains.
-trait FinishAll<T> {
-    /// Finishes them.
-    ///
-    /// # Safety
-    ///
-    /// They are readable, their outputs lie inside the product, and the CPU has the level's instructions.
-    unsafe fn finish_all(&self, chains: AtRest<T>);
-}
-
-struct AtLevel<'a, V, F> {
-    finish: &'a F,
-    level: PhantomData<V>,
-}
-
-impl<V: Vector, F: Finish<V::Element>> FinishAll<V::Element> for AtLevel<'_, V, F> {
-    unsafe fn finish_all(&self, chains: AtRest<V::Element>) {
-        // SAFETY: the caller's contract.
-        unsafe { V::enter(Finishing { finish: self.finish, chains }) }
-    }
-}
 
 /// The three products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,9 +170,9 @@ where
     W: Vector<Element = V::Element>,
     F: Finish<V::Element>,
 {
-    let finish = &AtLevel { finish, level: PhantomData::<W> };
+    let finish = &AtLevel::<W, F>::new(finish);
     // SAFETY: the caller's contract.
-    unsafe { V::enter(Multiply { product, finish, finish_sums: None, workspace }) }
+    unsafe { V::enter(Multiply { product, finishes: Finishes { all: finish, sums: None }, workspace }) }
 }
 
 /// Runs the whole product, and sums the rows of the right operand, which is the product with a row of ones: one row, of
@@ -243,10 +194,10 @@ pub(super) unsafe fn multiply_and_sum<V: Vector, F: Finish<V::Element>>(
     let rows = product.rows + 1;
     // Few columns have few sums, and a chain by itself keeps the units waiting: there it goes along with others.
     if product.columns <= V::PANEL && !is_tiny::<V>(Kind::Update, (rows, product.columns, product.depth)) {
-        let [finish, sums] = [finish, finish_sums].map(|finish| AtLevel { finish, level: PhantomData::<V> });
+        let [finish, sums] = [finish, finish_sums].map(AtLevel::<V, F>::new);
         let product = &Product { rows, ..*product };
         // SAFETY: the caller's contract; the last row of the left operand is not read.
-        unsafe { V::enter(Multiply { product, finish: &finish, finish_sums: Some(&sums), workspace }) }
+        unsafe { V::enter(Multiply { product, finishes: Finishes { all: &finish, sums: Some(&sums) }, workspace }) }
     } else {
         let one = V::Element::ONE;
         let sums = Product { rows: 1, left: Left { start: &raw const one, row: 0, step: 0 }, ..*product };
@@ -260,9 +211,7 @@ pub(super) unsafe fn multiply_and_sum<V: Vector, F: Finish<V::Element>>(
 
 struct Multiply<'a, T> {
     product: &'a Product<T>,
-    finish: &'a dyn FinishAll<T>,
-    /// Where the last row of the left operand is not there but is ones.
-    finish_sums: Option<&'a dyn FinishAll<T>>,
+    finishes: Finishes<'a, T>,
     workspace: &'a mut [T],
 }
 
@@ -271,7 +220,7 @@ impl<T: Element> Kernel<T> for Multiply<'_, T> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
-        let Self { product, finish, finish_sums, workspace } = self;
+        let Self { product, finishes, workspace } = self;
         let kind = match (product.right, product.rest) {
             (Operand::Columns(_), _) => Kind::InputGradient,
             (_, Some(_)) => Kind::Forward,
@@ -280,7 +229,7 @@ impl<T: Element> Kernel<T> for Multiply<'_, T> {
         let size = (product.rows, product.columns, product.depth);
         if is_tiny::<V>(kind, size) {
             // SAFETY: the caller's contract.
-            return unsafe { few_chains::<V>(product, finish) };
+            return unsafe { few_chains::<V>(product, finishes.all) };
         }
         let blocks = Blocks::of::<V>(kind, size);
         assert!(workspace.len() >= blocks.left + blocks.right + blocks.rest, "the workspace is too small");
@@ -291,9 +240,9 @@ impl<T: Element> Kernel<T> for Multiply<'_, T> {
             let mut first = 0;
             while first < product.rows {
                 let rows = first..product.rows.min(first + blocks.rows);
-                let sums = finish_sums.filter(|_| rows.end == product.rows);
+                let finishes = Finishes { sums: finishes.sums.filter(|_| rows.end == product.rows), ..finishes };
                 // SAFETY: blocks cover rows below `rows` and steps below `depth`; the workspace has just been measured.
-                unsafe { block::<V>(product, (finish, sums), blocks, workspace, rows, depth.clone()) };
+                unsafe { block::<V>(product, finishes, blocks, workspace, rows, depth.clone()) };
                 first += blocks.rows;
             }
             done = depth.end;
@@ -301,92 +250,6 @@ impl<T: Element> Kernel<T> for Multiply<'_, T> {
                 break;
             }
         }
-    }
-}
-
-/// Steps of all chains of a product up to which blocks, tiles and copies cost more than they bring: a step takes a fraction
-/// of a nanosecond, and they take some 50 ns (measured at 1 to 16 rows of 8 to 32 numbers).
-const FEW_STEPS: usize = 128;
-
-/// Rows of such a product: what tiles spare in each of them is little, but it adds up.
-const FEW_ROWS: usize = 16;
-
-fn is_tiny<V: Vector>(kind: Kind, (rows, columns, depth): (usize, usize, usize)) -> bool {
-    let lanes = if kind == Kind::InputGradient { 2 } else { V::LANES };
-    let steps = rows.saturating_mul(columns.div_ceil(lanes)).saturating_mul(depth);
-    rows <= FEW_ROWS && (1..=FEW_STEPS).contains(&steps)
-}
-
-/// Chains of single numbers beside each other: as many as keep the multiply-add units busy.
-const CHAINS: usize = 8;
-
-/// The numbers of the most chains that are few: as many registers as steps, of a level's widest.
-const FEW_NUMBERS: usize = FEW_STEPS * 16;
-
-/// A tiny product of contiguous rows, one or four registers after the other, or number by number where the right operand comes as columns.
-///
-/// # Safety
-///
-/// As for `multiply`; the product is tiny.
-#[inline(always)]
-unsafe fn few_chains<V: Vector>(product: &Product<V::Element>, finish: &dyn FinishAll<V::Element>) {
-    let &Product { rows, columns, depth, left, right, start, .. } = product;
-    let left = |row: usize, k: usize| left.start.wrapping_add(row.wrapping_mul(left.row) + k.wrapping_mul(left.step));
-    const { assert!(V::LANES <= FEW_NUMBERS / FEW_STEPS, "a register for each step") };
-    let mut numbers = [MaybeUninit::<V::Element>::uninit(); FEW_NUMBERS];
-    let rest = product.rest.unwrap_or(Rows { start: numbers.as_mut_ptr().cast(), stride: columns });
-    macro_rules! chain {
-        ($Registers:ty, $whole:literal, $right:expr, $row:expr, $column:expr, $n:expr) => {{
-            type Registers<V> = $Registers;
-            let mut chain = match start {
-                Some(start) => Registers::<V>::load_some::<$whole>(start.at(0, $column), $n),
-                None => Registers::<V>::splat(V::Element::ZERO),
-            };
-            for k in 0..depth {
-                let right = Registers::<V>::load_some::<$whole>($right.at(k, $column), $n);
-                chain = Registers::<V>::splat(*left($row, k)).mul_add(right, chain);
-            }
-            chain.store_some::<$whole>(rest.at($row, $column), $n);
-        }};
-    }
-    // SAFETY: rows, columns and steps are those of the product, which the caller vouches for. It is tiny, so that its chains
-    // have room among `numbers`: a register of them takes at least one step.
-    unsafe {
-        for row in 0..rows {
-            match right {
-                Operand::Rows(right) => {
-                    let mut column = 0;
-                    while column + 4 * V::LANES <= columns {
-                        chain!(Pair<Pair<V>>, true, right, row, column, 4 * V::LANES);
-                        column += 4 * V::LANES;
-                    }
-                    while column + V::LANES <= columns {
-                        chain!(V, true, right, row, column, V::LANES);
-                        column += V::LANES;
-                    }
-                    if column < columns {
-                        chain!(V, false, right, row, column, columns - column);
-                    }
-                }
-                Operand::Columns(right) => {
-                    for column in (0..columns).step_by(CHAINS) {
-                        let mut chains = [V::Element::ZERO; CHAINS];
-                        let n = CHAINS.min(columns - column);
-                        // Whole columns are taken for those that are missing, which are the first one again.
-                        let rights: [_; CHAINS] =
-                            std::array::from_fn(|i| right.at(column + if i < n { i } else { 0 }, 0));
-                        for k in 0..depth {
-                            let factor = *left(row, k);
-                            for (chain, right) in chains.iter_mut().zip(rights) {
-                                *chain = factor.mul_add(*right.add(k), *chain);
-                            }
-                        }
-                        rest.at(row, column).copy_from_nonoverlapping(chains.as_ptr(), n);
-                    }
-                }
-            }
-        }
-        finish.finish_all(AtRest { rest: rest.as_const(), rows: 0..rows, column: 0, width: columns });
     }
 }
 
@@ -398,7 +261,7 @@ unsafe fn few_chains<V: Vector>(product: &Product<V::Element>, finish: &dyn Fini
 #[inline(always)]
 unsafe fn block<V: Vector>(
     product: &Product<V::Element>,
-    (finish, finish_sums): (&dyn FinishAll<V::Element>, Option<&dyn FinishAll<V::Element>>),
+    finishes: Finishes<'_, V::Element>,
     blocks: Blocks,
     workspace: *mut V::Element,
     rows: Range<usize>,
@@ -449,19 +312,19 @@ unsafe fn block<V: Vector>(
                 _ if depth.start > 0 => Some(rest.as_const()),
                 start => start.map(|start| Rows { start: start.at(0, column), ..start }),
             };
-            let ones = finish_sums.is_some();
+            let ones = finishes.sums.is_some();
             let dense = n == columns && rest.stride == n && depth.start == 0;
             let tiles = Tiles { rows: rows.len(), depth: depth.len(), left, right, start, rest, n, ones, dense };
             tiles.run_with::<V>(registers, blocks.copy_left);
             if depth.end == product.depth {
                 let width = if n < V::LANES { n } else { registers * V::LANES };
                 let (mut rows, rest) = (rows.clone(), rest.as_const());
-                if let Some(finish_sums) = finish_sums {
+                if let Some(sums) = finishes.sums {
                     rows.end -= 1;
                     let rest = Rows { start: rest.at(rows.len(), 0), ..rest };
-                    finish_sums.finish_all(AtRest { rest, rows: 0..1, column, width });
+                    sums.finish_all(AtRest { rest, rows: 0..1, column, width });
                 }
-                finish.finish_all(AtRest { rest, rows, column, width });
+                finishes.all.finish_all(AtRest { rest, rows, column, width });
             }
             column += registers * V::LANES;
         }
@@ -496,49 +359,6 @@ unsafe fn pack_panel<V: Vector>(
                     columns: columns.len(),
                     to,
                 });
-            }
-        }
-    }
-}
-
-/// A function of its own for each way to finish.
-struct Finishing<'a, T, F> {
-    finish: &'a F,
-    chains: AtRest<T>,
-}
-
-impl<T: Element, F: Finish<T>> Kernel<T> for Finishing<'_, T, F> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<V: Vector<Element = T>>(self) {
-        let Self { finish, chains: AtRest { rest, mut rows, column, mut width } } = self;
-        // Whole rows without gaps are one long row, more of which is finished at a time.
-        if rest.stride == width && finish.stride() == Some(width) {
-            width *= rows.len();
-            rows.end = rows.start + 1;
-        }
-        let mut j = 0;
-        macro_rules! down_the_rows {
-            ($Registers:ty, $whole:literal, $n:expr) => {{
-                for row in rows.clone() {
-                    let chains = <$Registers>::load_some::<$whole>(rest.at(row - rows.start, j), $n);
-                    finish.finish::<$Registers, $whole>(chains, row, column + j, $n);
-                }
-            }};
-        }
-        // SAFETY: these are outputs of the product, as `multiply`'s caller vouches.
-        unsafe {
-            while j + V::PANEL <= width {
-                down_the_rows!(Pair<V>, true, V::PANEL);
-                j += V::PANEL;
-            }
-            if j + V::LANES <= width {
-                down_the_rows!(V, true, V::LANES);
-                j += V::LANES;
-            }
-            if j < width {
-                down_the_rows!(V, false, width - j);
             }
         }
     }

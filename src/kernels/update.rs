@@ -11,11 +11,12 @@
 use std::marker::PhantomData;
 
 use super::dense::Workspaces;
+use super::finish::Finish;
 use super::level::{Kernel, Level};
 use super::matrix::{Matrix, MatrixMut, Rows};
 use super::micro_kernel::Left;
 use super::optimizer::{Advance, Descent, step_at, with_rule};
-use super::product::{Finish, Kind, Operand, Product, multiply, multiply_and_sum};
+use super::product::{Kind, Operand, Product, multiply, multiply_and_sum};
 use super::vector::{Arithmetic, Element, Vector};
 
 /// A layer's parameters, or what belongs to each of them: all rows of the weights or some, and the biases or not.

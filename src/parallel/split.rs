@@ -137,7 +137,7 @@ impl<'a, T> Split<'a, T> {
     pub fn take(&'a self, job: usize) -> Parts<'a, T> {
         let Partition { parts, jobs, taken, round, .. } = self.partition;
         assert!(taken[job].swap(*round, Ordering::Relaxed) != *round, "a job's parts are taken twice");
-        Parts { start: self.start, parts: &parts[jobs[job]..jobs[job + 1]], slice: PhantomData }
+        Parts { start: self.start, of_job: &parts[jobs[job]..jobs[job + 1]], slice: PhantomData }
     }
 }
 
@@ -145,14 +145,14 @@ impl<'a, T> Split<'a, T> {
 #[derive(Debug)]
 pub struct Parts<'a, T> {
     start: *mut T,
-    parts: &'a [Part],
+    of_job: &'a [Part],
     slice: PhantomData<&'a mut [T]>,
 }
 
 impl<T> Parts<'_, T> {
     /// Where a part without gaps begins, and its length.
     fn slice(&self, part: usize) -> (*mut T, usize) {
-        let part = &self.parts[part];
+        let part = &self.of_job[part];
         assert!(part.rows <= 1 || part.columns == part.stride, "a part with gaps is no slice");
         // SAFETY: `Partition::split` has checked that the slice holds all parts.
         (unsafe { self.start.add(part.start) }, part.rows * part.columns)
@@ -188,7 +188,7 @@ impl<T> Parts<'_, T> {
     ///
     /// If there is no such part.
     pub fn matrix_mut(&mut self, part: usize) -> MatrixMut<'_, T> {
-        let &Part { start, rows, columns, stride } = &self.parts[part];
+        let &Part { start, rows, columns, stride } = &self.of_job[part];
         // SAFETY: as for `get_mut`; `Partition::new` has checked that rows do not overlap.
         unsafe { MatrixMut::of_columns(self.start.add(start), rows, columns, stride) }
     }

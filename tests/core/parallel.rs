@@ -128,7 +128,7 @@ fn a_part_with_gaps_is_no_slice() {
 
 #[test]
 fn a_jobs_parts_are_taken_once_in_a_round() {
-    let mut partition = Partition::new([[0..3], [3..5]]);
+    let mut partition = Partition::new([0..3, 3..5].map(|range| [Part::from(range)]));
     let mut numbers = vec![0; 5];
     for _ in 0..2 {
         let parts = partition.split(&mut numbers);
