@@ -181,8 +181,10 @@ impl<'a, T> MatrixMut<'a, T> {
     /// If what lies between them belongs to others.
     #[must_use]
     pub fn as_matrix(&self) -> Matrix<'_, T> {
-        let &Self { rows, columns, stride, .. } = self;
-        Matrix { data: MatrixMut { ..*self }.into_data(), rows, columns, stride }
+        let &Self { start, rows, columns, stride, .. } = self;
+        // SAFETY: as for `into_data`; others may read the numbers meanwhile, so that this is no slice to be written.
+        let data = unsafe { std::slice::from_raw_parts(start, self.length()) };
+        Matrix { data, rows, columns, stride }
     }
 
     /// The first rows, and those from `row` on.
@@ -233,10 +235,14 @@ impl<'a, T> MatrixMut<'a, T> {
     /// If what lies between them belongs to others.
     #[must_use]
     pub fn into_data(self) -> &'a mut [T] {
-        assert!(self.is_whole || self.rows <= 1, "what lies between the rows belongs to others");
-        let length = length(self.rows, self.columns, self.stride);
         // SAFETY: the numbers of all rows and between them are valid and the matrix's own, as its maker has seen to.
-        unsafe { std::slice::from_raw_parts_mut(self.start, length) }
+        unsafe { std::slice::from_raw_parts_mut(self.start, self.length()) }
+    }
+
+    /// That of the slice that the rows lie in.
+    fn length(&self) -> usize {
+        assert!(self.is_whole || self.rows <= 1, "what lies between the rows belongs to others");
+        length(self.rows, self.columns, self.stride)
     }
 
     /// One row.
