@@ -253,6 +253,9 @@ impl<'a, T> MatrixMut<'a, T> {
     #[must_use]
     pub fn row_mut(&mut self, row: usize) -> &mut [T] {
         assert!(row < self.rows, "row {row} of {}", self.rows);
+        if self.columns == 0 {
+            return &mut []; // which may be anywhere
+        }
         // SAFETY: the numbers of this row are valid and the matrix's own.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.stride), self.columns) }
     }
