@@ -16,6 +16,9 @@ pub struct Part {
     stride: usize,
 }
 
+/// Of a part whose end is no number: what ends behind a wrap would seem to lie in any slice.
+const TOO_FAR: &str = "no slice goes as far as the part";
+
 impl From<Range<usize>> for Part {
     fn from(Range { start, end }: Range<usize>) -> Self {
         let columns = end.saturating_sub(start);
@@ -31,9 +34,13 @@ impl Part {
     }
 
     /// The same of rows that begin so many numbers later.
+    ///
+    /// # Panics
+    ///
+    /// If no slice goes so far.
     #[must_use]
     pub fn after(self, start: usize) -> Self {
-        Self { start: start + self.start, ..self }
+        Self { start: start.checked_add(self.start).expect(TOO_FAR), ..self }
     }
 
     fn is_empty(&self) -> bool {
@@ -41,7 +48,11 @@ impl Part {
     }
 
     fn end(&self) -> usize {
-        if self.is_empty() { self.start } else { self.start + (self.rows - 1) * self.stride + self.columns }
+        if self.is_empty() {
+            return self.start;
+        }
+        let last = (self.rows - 1).checked_mul(self.stride).and_then(|last| last.checked_add(self.columns));
+        last.and_then(|length| length.checked_add(self.start)).expect(TOO_FAR)
     }
 
     /// Whether a part that does not begin before this one has none of its numbers.
@@ -72,7 +83,7 @@ impl Partition {
     ///
     /// # Panics
     ///
-    /// If any two of them overlap.
+    /// If any two of them overlap, or one ends where no slice does.
     #[must_use]
     pub fn new(jobs: impl IntoIterator<Item = impl IntoIterator<Item = impl Into<Part>>>) -> Self {
         let (mut parts, mut starts) = (Vec::<Part>::new(), vec![0]);

@@ -89,6 +89,21 @@ fn parts_that_share_a_number_are_refused() {
 }
 
 #[test]
+fn a_part_that_goes_farther_than_any_slice_is_refused() {
+    let far: [fn() -> Part; 4] = [
+        || Part::columns(0..1, 3, 1 << (usize::BITS - 1)),
+        || Part::columns(0..1, usize::MAX, 4),
+        || Part::columns(0..4, 1, 4).after(usize::MAX - 1),
+        || Part::columns(1..2, 1, 4).after(usize::MAX),
+    ];
+    for part in far {
+        let panic = catch_unwind(|| Partition::new([[part()]])).expect_err("its end wraps");
+        let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+        assert!(text.is_some_and(|text| text.contains("no slice goes as far")), "{text:?}");
+    }
+}
+
+#[test]
 fn jobs_write_columns_of_the_same_rows_and_nothing_else() {
     let (rows, stride) = (7, 10);
     let shares = [0..3, 3..4, 4..8];
