@@ -426,15 +426,17 @@ impl<T: Element> Plan<T> {
         }
     }
 
-    /// Takes one step of the optimiser with gradients from elsewhere, laid out as the parameters.
+    /// Takes one step of the optimiser with gradients from elsewhere, laid out as the parameters. The last pass is of no other
+    /// use then.
     ///
     /// # Panics
     ///
     /// If the length is not that of the network's buffer, or the plan does not store gradients.
     pub fn apply(&mut self, network: &mut Network<T>, optimizer: &mut Optimizer<T>, gradients: &[T], rate: Rate) {
-        let (bound, descent) = (optimizer.options().clip_norm, optimizer.next(rate));
         let stored = self.stored.as_mut().expect("a plan that stores gradients");
         stored.gradients.as_mut_slice().copy_from_slice(gradients);
+        self.passed = Passed { aim: Aim::Predictions, back: false, ..self.passed }; // its parameters are gone
+        let (bound, descent) = (optimizer.options().clip_norm, optimizer.next(rate));
         stored.step((&self.passes, &mut self.rounds), network, optimizer, &descent, bound);
     }
 

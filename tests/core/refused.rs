@@ -188,3 +188,24 @@ fn a_bound_of_the_norm_is_refused_for_the_notebooks_gradients() {
         assert_refused(&case, "the notebook's gradients have no norm to be bounded", || work.update());
     }
 }
+
+#[test]
+fn nothing_follows_from_a_pass_before_a_step_with_gradients_from_elsewhere() {
+    for n_samples in [1, 4] {
+        let mut work = Work::new(n_samples, Gradient::Exact, Some(0.5));
+        let gradients = vec![0.25; work.network.buffer().as_slice().len()];
+        let case = format!("{n_samples} samples");
+        let apply = |work: &mut Work, gradients: &[f64]| {
+            work.plan.apply(&mut work.network, &mut work.optimizer, gradients, Rate::Scheduled(1.0));
+        };
+        assert_refused(&format!("{case}, gradients of another length"), "", || apply(&mut work, &gradients[1..]));
+        assert_eq!(work.optimizer.steps(), 0, "{case}, steps that are refused");
+        work.forward();
+        apply(&mut work, &gradients);
+        assert_refused(&format!("{case}, forward, backward"), "the last pass", || work.backward());
+        work.pass();
+        apply(&mut work, &gradients);
+        work.assert_has_no_gradients(&case);
+        assert_refused(&format!("{case}, update"), "a pass that goes back", || work.update());
+    }
+}
