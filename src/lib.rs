@@ -8,7 +8,8 @@
 //! kernels    the arithmetic, at the SIMD level of the machine
 //! ```
 //!
-//! Each row uses those below it. Everything above `kernels` is safe code, the array boundary of `bindings` excepted.
+//! Each row uses those below it. Everything above `kernels` is safe code, but for `parallel` and the array boundary of
+//! `bindings`.
 //!
 //! **Shapes.** `B` samples in a batch, `I` inputs and `O` outputs of a layer; every matrix argument carries its shape in
 //! a comment: `x // (B, I)`. Matrices are row-major: one sample after the other.

@@ -87,7 +87,7 @@ struct Column<T, const REGISTERS: usize, const WHOLE: bool, const PACKED: bool, 
 impl<T, const REGISTERS: usize, const WHOLE: bool, const PACKED: bool, const ONES: bool>
     Column<T, REGISTERS, WHOLE, PACKED, ONES>
 {
-    /// Rows of the highest tile: beside a single register of columns there is room for twice as many chains.
+    /// Rows of the highest tile: beside a single register of columns there is room for twice as many.
     const fn most<V: Vector>() -> usize {
         if REGISTERS == 1 && !PACKED && V::MR < 12 { 2 * V::MR } else { V::MR }
     }

@@ -1,4 +1,5 @@
-//! `Passes`: what the jobs of a step compute, forward beside backward, on some samples or some rows of parameters.
+//! `Passes`: what the jobs of a step compute, forward beside backward, on some samples, or some rows or columns of
+//! parameters.
 
 use std::ops::Range;
 

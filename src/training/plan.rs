@@ -2,10 +2,11 @@
 //!
 //! A step has two rounds of jobs. In `pass` each job takes some samples all the way: forward through every layer, their
 //! errors, and with the exact gradient back to the deltas of every layer, since samples need nothing of each other while the
-//! parameters stand still. In `update` each job takes some rows of parameters and sums their gradients over all samples. The
-//! notebook's gradient needs the new weights on the way back: there a layer's update and its input gradient are rounds of
-//! their own. Only where the norm of all gradients is bounded are they stored first. A step allocates nothing, and its results
-//! are those of the notebook's functions, bit for bit.
+//! parameters stand still. In `update` each job takes some rows of parameters and sums their gradients over all samples. Where
+//! threads share the columns of a layer (`Columns`), it is a round of its own each way. The notebook's gradient needs the new
+//! weights on the way back: there a layer's update and its input gradient are rounds of their own. Only where the norm of all
+//! gradients is bounded are they stored first. A step allocates nothing, and its results are those of the notebook's
+//! functions, bit for bit.
 
 use std::ops::Range;
 

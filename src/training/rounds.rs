@@ -1,4 +1,5 @@
-//! `Rounds`: the jobs of a step, laid out once: which samples, which rows of parameters, and where what they write lies.
+//! `Rounds`: the jobs of a step, laid out once: which samples, which rows or columns of parameters, and where what
+//! they write lies.
 
 use std::iter::once;
 use std::ops::Range;
