@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from random import Random
 from statistics import median, quantiles
 from typing import TypeAlias
 
@@ -73,8 +74,8 @@ def race(contestants: dict[str, Contestant], effort: Effort, restore: Callable[[
     try:
         steps = {name: _calibrate(contestants[name], effort, restore) for name in names}
         for turn in range(effort.rounds):
-            first = turn % len(names)  # nobody always follows the same one
-            for name in names[first:] + names[:first]:
+            # In an order of its own, so that nobody always follows the same one.
+            for name in Random(turn).sample(names, len(names)):
                 restore()
                 time.sleep(effort.pause)
                 contestants[name](1)  # warms the caches
