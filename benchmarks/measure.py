@@ -75,7 +75,7 @@ def race(contestants: dict[str, Contestant], effort: Effort, restore: Callable[[
         steps = {name: _calibrate(contestants[name], effort, restore) for name in names}
         for turn in range(effort.rounds):
             # In an order of its own, so that nobody always follows the same one.
-            for name in Random(turn).sample(names, len(names)):
+            for name in Random(turn).sample(names, len(names)):  # noqa: S311 - no secret
                 restore()
                 time.sleep(effort.pause)
                 contestants[name](1)  # warms the caches

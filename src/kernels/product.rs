@@ -196,7 +196,7 @@ pub(super) unsafe fn multiply_and_sum<V: Vector, F: Finish<V::Element>>(
     if product.columns <= V::PANEL && !is_tiny::<V>(Kind::Update, (rows, product.columns, product.depth)) {
         let [finish, sums] = [finish, finish_sums].map(AtLevel::<V, F>::new);
         let product = &Product { rows, ..*product };
-        // SAFETY: the caller's contract; the last row of the left operand is not read.
+        // SAFETY: the caller's contract; the last row of the left operand is not read: of so few columns no operand is packed.
         unsafe { V::enter(Multiply { product, finishes: Finishes { all: &finish, sums: Some(&sums) }, workspace }) }
     } else {
         let one = V::Element::ONE;

@@ -43,7 +43,9 @@ impl Columns {
             let shares: Vec<_> = (0..threads).map(|t| cut(t)..cut(t + 1)).filter(|share| !share.is_empty()).collect();
             let stride = passes.strides[layer];
             let part = |columns: &Range<usize>| once(Part::columns(columns.clone(), n_samples, stride));
-            (shares.len() > 1).then(|| Self { of_numbers: Partition::new(shares.iter().map(part)), shares })
+            // Samples are better shared where columns do not make work for as many threads.
+            let enough = shares.len() > 1 && shares.len() >= threads.min(n_samples);
+            enough.then(|| Self { of_numbers: Partition::new(shares.iter().map(part)), shares })
         };
         let of_outputs = shares(layer, passes.widths[layer]);
         let of_inputs = layer.checked_sub(1).filter(|before| of_outputs.is_some() && !passes.needs_whole_rows(*before));

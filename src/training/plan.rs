@@ -318,7 +318,7 @@ impl<T: Element> Plan<T> {
     /// # Panics
     ///
     /// If the last pass was neither `pass` nor `forward` and `backward`, or the batch is not of its size; if the norm of the
-    /// notebook's gradients is to be bounded, which are never all there at once.
+    /// notebook's gradients is to be bounded, which are never all there at once, or that of gradients that the plan does not store.
     pub fn update(&mut self, network: &mut Network<T>, optimizer: &mut Optimizer<T>, batch: Batch<'_, T>, rate: Rate) {
         assert_eq!((batch.x.rows(), batch.y.rows()), (self.passed.n_samples, self.passed.n_samples), "the last pass");
         let Passed { aim, online, back, .. } = self.passed;
@@ -326,6 +326,7 @@ impl<T: Element> Plan<T> {
         let exact = self.settings.gradient == Gradient::Exact;
         let (plain, bound) = (optimizer.is_plain(), optimizer.options().clip_norm);
         assert!(exact || bound.is_none(), "the notebook's gradients have no norm to be bounded");
+        assert!(bound.is_none() || self.stored.is_some(), "a plan that stores gradients");
         let descent = optimizer.next(rate);
         if online && !plain {
             self.back(network, Start::Loss(batch));
