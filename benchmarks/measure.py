@@ -3,7 +3,8 @@
 All contestants of a race take turns within one process, so that what slows the machine for a while
 slows them all; each round gives one ratio, and the median of the rounds' ratios is what counts. A
 contestant is a function that takes a number of steps and does that many. How many, is calibrated
-for each so that one measurement lasts long enough for the clock.
+for each so that one measurement lasts long enough for the clock; the time of a call with one step is
+taken from it, so that what counts is the steps of a loop and not its beginning.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Effort:
 
     rounds: int
     seconds: float  # that one measurement lasts, at least
-    fewest_steps: int = 8  # in one measurement, so that what is done once does not count
+    fewest_steps: int = 8  # in one measurement
     # Threads of a BLAS spin for some 25 ms after their last work, on a core that the next one needs.
     pause: float = 0.04
 
@@ -79,8 +80,10 @@ def race(contestants: dict[str, Contestant], effort: Effort, restore: Callable[[
                 restore()
                 time.sleep(effort.pause)
                 contestants[name](1)  # warms the caches
-                elapsed = _elapsed(contestants[name], steps[name])
-                seconds[name].append(elapsed / steps[name])
+                # What a call does once (copies, memory that is touched for the first time) is in both.
+                once = _elapsed(contestants[name], 1)
+                elapsed = _elapsed(contestants[name], steps[name] + 1)
+                seconds[name].append(max(elapsed - once, 0.1 * elapsed) / steps[name])
             gc.collect()
     finally:
         if garbage_was_collected:
