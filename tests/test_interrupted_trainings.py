@@ -124,7 +124,7 @@ def latency_of(program, delay, *arguments):
     first, *rest = printed.splitlines()
     steps, latency = first.split()
     assert set(rest) == {"True"}, (delay, *arguments)
-    assert int(steps) > (0 if delay else -1)
+    assert int(steps) > (0 if delay > 0.02 else -1)  # the first step takes a while to come
     return float(latency)
 
 
