@@ -95,8 +95,8 @@ impl Partition {
         sorted.sort_by_key(|part| part.start);
         for (i, part) in sorted.iter().enumerate() {
             assert!(part.rows <= 1 || part.columns <= part.stride, "the rows of a part overlap");
-            let near = sorted[i + 1..].iter().take_while(|later| later.start < part.end());
-            assert!(near.into_iter().all(|later| part.is_disjoint(later)), "parts overlap");
+            let mut near = sorted[i + 1..].iter().take_while(|later| later.start < part.end());
+            assert!(near.all(|later| part.is_disjoint(later)), "parts overlap");
         }
         let end = parts.iter().map(Part::end).max().unwrap_or(0);
         let taken = (1..starts.len()).map(|_| AtomicU64::new(0)).collect();

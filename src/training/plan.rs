@@ -53,6 +53,13 @@ struct Passed {
     back: bool,
 }
 
+/// Which way a layer is gone through.
+#[derive(Clone, Copy)]
+enum Way {
+    Forward,
+    Back,
+}
+
 /// Where the way back begins.
 #[derive(Clone, Copy)]
 enum Start<'a, T> {
@@ -218,38 +225,46 @@ impl<T: Element> Plan<T> {
 
     /// A round whose jobs are shares of a layer's outputs.
     fn forward_columns(&mut self, (aim, layer): (Aim, usize), parameters: &[T], x: Matrix<'_, T>) {
-        let Self { passes, rounds, .. } = self;
-        let Columns { shares, of_numbers } = rounds.forward[layer].as_mut().expect("columns that are shared");
-        let (numbers, out) = self.numbers.as_mut_slice().split_at_mut(passes.starts[layer]);
-        let out = of_numbers.split(out);
-        let workspaces = rounds.of_workspaces.split(self.workspaces.as_mut_slice());
-        parallel::run(rounds.threads, shares.len(), |thread, jobs| {
-            let mut workspace = workspaces.take(thread);
-            for job in jobs {
-                let mut out = out.take(job);
-                let (out, _) = out.matrix_mut(0).split_rows(x.rows());
-                let share = (aim, layer, &shares[job]);
-                passes.forward_columns(share, parameters, (x, numbers), out, workspace.get_mut(0));
-            }
+        let place = self.passes.starts[layer]..self.passes.starts[layer + 1];
+        self.over_columns((Way::Forward, layer), place, x.rows(), |passes, share, (before, _), out, workspace| {
+            passes.forward_columns((aim, layer, share), parameters, (x, before), out, workspace);
         });
     }
 
     /// A round whose jobs are shares of the deltas of the layer before.
     fn input_gradient_columns(&mut self, layer: usize, parameters: &[T], n_samples: usize) {
+        let (deltas, starts) = (self.passes.length(), &self.passes.starts);
+        let place = deltas + starts[layer - 1]..deltas + starts[layer];
+        self.over_columns((Way::Back, layer), place, n_samples, |passes, share, (before, after), out, workspace| {
+            let numbers = (n_samples, before, after);
+            passes.input_gradient_columns((layer, share), parameters, numbers, out, workspace);
+        });
+    }
+
+    /// A round whose jobs are shares of the columns of the numbers at a `place`; they read those on both sides of it.
+    fn over_columns(
+        &mut self,
+        (way, layer): (Way, usize),
+        place: Range<usize>,
+        n_samples: usize,
+        work: impl Fn(&Passes, &Range<usize>, (&[T], &[T]), MatrixMut<'_, T>, &mut [T]) + Sync,
+    ) {
         let Self { passes, rounds, .. } = self;
-        let Columns { shares, of_numbers } = rounds.way_back[layer].as_mut().expect("columns that are shared");
-        let (start, end) = (passes.length() + passes.starts[layer - 1], passes.length() + passes.starts[layer]);
-        let (before, rest) = self.numbers.as_mut_slice().split_at_mut(start);
-        let (out, after) = rest.split_at_mut(end - start);
-        let (before, after, out) = (&*before, &*after, of_numbers.split(out));
+        let columns = match way {
+            Way::Forward => &mut rounds.forward[layer],
+            Way::Back => &mut rounds.way_back[layer],
+        };
+        let Columns { shares, of_numbers } = columns.as_mut().expect("columns that are shared");
+        let (before, rest) = self.numbers.as_mut_slice().split_at_mut(place.start);
+        let (out, after) = rest.split_at_mut(place.len());
+        let (sides, out) = ((&*before, &*after), of_numbers.split(out));
         let workspaces = rounds.of_workspaces.split(self.workspaces.as_mut_slice());
         parallel::run(rounds.threads, shares.len(), |thread, jobs| {
             let mut workspace = workspaces.take(thread);
             for job in jobs {
                 let mut out = out.take(job);
                 let (out, _) = out.matrix_mut(0).split_rows(n_samples);
-                let (share, numbers) = ((layer, &shares[job]), (n_samples, before, after));
-                passes.input_gradient_columns(share, parameters, numbers, out, workspace.get_mut(0));
+                work(passes, &shares[job], sides, out, workspace.get_mut(0));
             }
         });
     }
