@@ -3,10 +3,16 @@
 //! a ← a / (1 − rate) with probability 1 − rate, else 0 (Srivastava et al. 2014, "inverted"). Which outputs those are is drawn
 //! from a stream of the seed's for each step, at a place for each output of each sample: the same whatever thread draws it.
 
+use std::hint::select_unpredictable;
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::kernels::{Element, MatrixMut};
+
+/// Draws made together, so that what follows is a loop without branches: a branch on each draw is a guess (the step at
+/// 784-512-512-10, 128 in float32 took 8 % more).
+const DRAWS: usize = 64;
 
 /// How much is left out.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -41,12 +47,17 @@ impl Dropout {
         let mut stream = ChaCha8Rng::from_seed(key);
         stream.set_stream(step << 16 | layer as u64);
         stream.set_word_pos(first as u128 * activations.columns() as u128);
+        let mut draws = [0; DRAWS];
         for row in 0..activations.rows() {
-            let outputs = activations.row_mut(row).iter_mut().zip(derivatives.row_mut(row));
-            for (activation, derivative) in outputs {
-                let keep = stream.next_u32() >= bound;
-                *activation = if keep { *activation * factor } else { T::ZERO };
-                *derivative = if keep { *derivative * factor } else { T::ZERO };
+            let rows = activations.row_mut(row).chunks_mut(DRAWS).zip(derivatives.row_mut(row).chunks_mut(DRAWS));
+            for (activations, derivatives) in rows {
+                let draws = &mut draws[..activations.len()];
+                draws.fill_with(|| stream.next_u32());
+                for ((activation, derivative), draw) in activations.iter_mut().zip(derivatives).zip(draws) {
+                    let keep = *draw >= bound;
+                    *activation = select_unpredictable(keep, *activation * factor, T::ZERO);
+                    *derivative = select_unpredictable(keep, *derivative * factor, T::ZERO);
+                }
             }
         }
     }
