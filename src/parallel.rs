@@ -35,8 +35,12 @@ const SPIN: Duration = Duration::from_micros(50);
 /// lost their cores to something else, for a time slice of some milliseconds.
 const STALL: Duration = Duration::from_micros(500);
 
-/// The rounds that callers then do by themselves: a share of the time that is large against a stall, and small against what
-/// another process may keep the core. It doubles with each stall that follows, up to `MOST_ALONE`.
+/// A stall is rare if the rounds before it went well for more than so many times its length: then the team has gained more
+/// than the stall has cost.
+const RARE: u32 = 4;
+
+/// How long callers do rounds by themselves after stalls that are not rare: long against a stall, and short against what
+/// another process may keep the core. It doubles with each of them that follows, up to `MOST_ALONE`.
 const ALONE: Duration = Duration::from_millis(10);
 const MOST_ALONE: Duration = Duration::from_millis(320);
 
@@ -98,11 +102,28 @@ struct Team {
     most: AtomicUsize,
 }
 
-/// How long callers do without workers, after a stall.
-#[derive(Clone, Copy)]
+/// When and how long callers do without workers, after stalls.
 struct Alone {
     until: Option<Instant>,
+    /// The end of the last stall, and of the time alone that it brought.
+    well_since: Option<Instant>,
     next: Duration,
+}
+
+impl Alone {
+    /// After a stall that took so long.
+    fn begin(&mut self, stall: Duration) {
+        let now = Instant::now();
+        let is_rare = self.well_since.is_none_or(|since| now.saturating_duration_since(since) > (RARE + 1) * stall);
+        if is_rare {
+            self.next = ALONE;
+            self.well_since = Some(now);
+        } else {
+            self.until = Some(now + self.next);
+            self.well_since = self.until;
+            self.next = MOST_ALONE.min(2 * self.next);
+        }
+    }
 }
 
 // SAFETY: `alone` is touched by whoever holds `busy` only.
@@ -155,7 +176,7 @@ impl Team {
         }
         let team = Box::into_raw(Box::new(Self {
             busy: AtomicBool::new(false),
-            alone: UnsafeCell::new(Alone { until: None, next: ALONE }),
+            alone: UnsafeCell::new(Alone { until: None, well_since: None, next: ALONE }),
             next: AtomicUsize::new(0),
             seats: [const { Seat::new() }; MOST_THREADS],
             most: AtomicUsize::new(MOST_THREADS),
@@ -203,13 +224,9 @@ impl Team {
         }
         work(0, Jobs { own: 0..1, next, end: n_jobs, seats: round.0.iter().enumerate() });
         let waited = round.end();
-        // SAFETY: the caller holds `busy`.
-        let alone = unsafe { &mut *self.alone.get() };
         if waited > STALL && 2 * waited > began.elapsed() {
-            alone.until = Some(Instant::now() + alone.next);
-            alone.next = MOST_ALONE.min(2 * alone.next);
-        } else if waited < STALL / 8 && alone.next > ALONE {
-            alone.next = ALONE.max(alone.next.mul_f64(255.0 / 256.0)); // what has gone well for some hundred rounds is forgiven
+            // SAFETY: the caller holds `busy`.
+            unsafe { (*self.alone.get()).begin(waited) };
         }
     }
 }
