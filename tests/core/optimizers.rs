@@ -9,8 +9,8 @@ use ironprop::kernels::{Descent, Element, Matrix, MatrixMut, Penalty, Rule, opti
 fn numbers<T: Element>(n: usize, step: f64) -> Vec<T> {
     let number = |i: usize| match i % 13 {
         5 => 0.0,
-        7 => 1e-30 * (i as f64 * step).sin(),
-        _ => (i as f64 * step).sin(),
+        7 => 1e-30 * libm::sin(i as f64 * step),
+        _ => libm::sin(i as f64 * step),
     };
     (0..n).map(|i| T::from_f64(number(i))).collect()
 }

@@ -88,7 +88,7 @@ fn reference_step<T: Element>(
 }
 
 pub(super) fn numbers<T: Element>(n: usize, step: f64) -> Vec<T> {
-    (0..n).map(|i| T::from_f64((i as f64 * step).sin())).collect()
+    (0..n).map(|i| T::from_f64(libm::sin(i as f64 * step))).collect()
 }
 
 fn check<T: Element>(sizes: &[usize], n_samples: usize, batch_size: usize, threads: usize) {
