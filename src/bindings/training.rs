@@ -211,10 +211,12 @@ impl<T: Number> Observer<T> for Reporting<'_> {
         self.reporter.go_on(result)
     }
 
+    fn wants(&self, epoch: usize) -> bool {
+        self.reporter.log.as_ref().is_some_and(|(every, _)| epoch.is_multiple_of(*every))
+    }
+
     fn epoch(&mut self, epoch: usize, loss: f64, predictions: Option<Matrix<'_, T>>) -> bool {
-        let Some((_, log)) = self.reporter.log.as_ref().filter(|(every, _)| epoch.is_multiple_of(*every)) else {
-            return true;
-        };
+        let Some((_, log)) = &self.reporter.log else { return true };
         let result = self.gil.attach(|py| {
             let predictions = predictions.map(|rows| to_array(py, rows)).transpose()?;
             log.call1(py, (epoch, predictions, loss)).map(|_| ())

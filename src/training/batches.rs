@@ -151,6 +151,19 @@ impl<T: Element> Batches<T> {
         self.batch_size
     }
 
+    /// All of them, in the order of the data.
+    pub(super) fn all(&self) -> Batch<'_, T> {
+        batch(&self.data)
+    }
+
+    /// The place among all of one sample of an epoch.
+    pub(super) fn sample(&mut self, epoch: usize, number: usize) -> usize {
+        match &mut self.shuffled {
+            None => number,
+            Some(shuffled) => shuffled.order(epoch)[number],
+        }
+    }
+
     /// One batch of an epoch.
     pub fn get(&mut self, epoch: usize, number: usize) -> Batch<'_, T> {
         let start = number * self.batch_size;
@@ -167,15 +180,21 @@ impl<T: Element> Batches<T> {
 
 impl<T: Element> Shuffled<T> {
     fn gather(&mut self, epoch: usize, rows: Range<usize>, (x, y, weights): &Columns<T>) {
-        if self.epoch != Some(epoch) {
-            self.draw_order(epoch);
-        }
+        self.order(epoch);
         let order = &self.order[rows];
         self.batch.0.gather(x, order);
         self.batch.1.gather(y, order);
         if let (Some(out), Some(weights)) = (&mut self.batch.2, weights) {
             out.gather(weights, order);
         }
+    }
+
+    /// The order of an epoch.
+    fn order(&mut self, epoch: usize) -> &[usize] {
+        if self.epoch != Some(epoch) {
+            self.draw_order(epoch);
+        }
+        &self.order
     }
 
     fn draw_order(&mut self, epoch: usize) {

@@ -114,8 +114,14 @@ impl<T: Element> Optimizer<T> {
     #[must_use]
     #[inline]
     pub fn learning_rate(&self, rate: Rate) -> f64 {
+        self.learning_rate_after(0, rate)
+    }
+
+    /// That of the step after so many others.
+    #[inline]
+    pub(super) fn learning_rate_after(&self, steps: u64, rate: Rate) -> f64 {
         match rate {
-            Rate::Scheduled(factor) => self.options.schedule.at(self.steps) * factor,
+            Rate::Scheduled(factor) => self.options.schedule.at(self.steps + steps) * factor,
             Rate::Fixed(rate) => rate,
         }
     }

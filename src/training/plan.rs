@@ -18,7 +18,7 @@ use super::rounds::{Rounds, Update};
 use super::settings::{Gradient, Settings};
 use super::stored::Stored;
 use crate::error::{Error, zeros};
-use crate::kernels::online::Places;
+use crate::kernels::online::{Places, Steps};
 use crate::kernels::{Buffer, Descent, Element, Matrix, MatrixMut};
 use crate::network::Network;
 use crate::parallel::{self, Parts};
@@ -38,8 +38,9 @@ pub struct Plan<T> {
     /// For each thread.
     workspaces: Buffer<T>,
     rounds: Rounds,
-    /// For single samples and small layers: all of a pass in one kernel.
+    /// For single samples and small layers: all of a pass in one kernel, and what it works with.
     online: Option<Places>,
+    of_online: Buffer<T>,
 }
 
 /// What the last pass was.
@@ -94,6 +95,7 @@ impl<T: Element> Plan<T> {
             stored,
             workspaces: Buffer::new(rounds.of_workspaces.end())?,
             settings,
+            of_online: Buffer::new(online.as_ref().map_or(0, Places::workspace))?,
             passes,
             rounds,
             online,
@@ -339,22 +341,14 @@ impl<T: Element> Plan<T> {
         let Passed { aim, online, back, .. } = self.passed;
         assert!(back || aim.is_for_a_step(), "a step follows a pass that goes back");
         let exact = self.settings.gradient == Gradient::Exact;
-        let (plain, bound) = (optimizer.is_plain(), optimizer.options().clip_norm);
+        let bound = optimizer.options().clip_norm;
         assert!(exact || bound.is_none(), "the notebook's gradients have no norm to be bounded");
         assert!(bound.is_none() || self.stored.is_some(), "a plan that stores gradients");
         let descent = optimizer.next(rate);
-        if online && !plain {
+        if online {
             self.back(network, Start::Loss(batch));
         }
         self.passed = Passed { aim: Aim::Predictions, back: false, ..self.passed }; // its parameters are gone
-        if online && plain {
-            let online = self.online.as_ref().expect("an online pass");
-            let (activations, rest) = self.numbers.as_mut_slice().split_at_mut(self.passes.length());
-            let deltas = &mut rest[..self.passes.length()];
-            let parameters = network.buffer_mut().as_mut_slice();
-            let sample = (batch.x.row(0), batch.y.row(0));
-            return online.backward_pass((descent.learning_rate, exact), sample, parameters, activations, deltas);
-        }
         if bound.is_some() {
             let mut stored = self.stored.take().expect("a plan that stores gradients");
             self.gradient_round(batch.x, stored.gradients.as_mut_slice());
@@ -370,6 +364,61 @@ impl<T: Element> Plan<T> {
                 self.input_gradient(layer, parameters, n_samples);
             }
         }
+    }
+
+    /// Takes one step, unless the loss before it, which is returned, is not finite.
+    ///
+    /// # Panics
+    ///
+    /// As for `pass` and `update`.
+    pub fn step(
+        &mut self,
+        network: &mut Network<T>,
+        optimizer: &mut Optimizer<T>,
+        batch: Batch<'_, T>,
+        rate: Rate,
+    ) -> f64 {
+        if self.is_online(optimizer, batch) {
+            let (rate, mut loss) = ([optimizer.learning_rate(rate)], [0.0]);
+            self.descend(network, optimizer, (batch, &[0]), (&rate, &mut loss));
+            return loss[0];
+        }
+        let loss = self.pass(network, batch, Some(optimizer.steps()));
+        if loss.is_finite() {
+            self.update(network, optimizer, batch, rate);
+        }
+        loss
+    }
+
+    /// Whether such an optimiser's steps with these batches are taken by `descend`: each is one sample in one kernel.
+    pub(super) fn is_online(&self, optimizer: &Optimizer<T>, batch: Batch<'_, T>) -> bool {
+        self.online.is_some() && optimizer.is_plain() && batch.weights.is_none()
+    }
+
+    /// Takes several of these steps, as long as the loss is finite: fills the loss before each, the first that is not included,
+    /// and returns how many were taken.
+    ///
+    /// # Panics
+    ///
+    /// If it is no such plan, or the steps do not fit the network.
+    pub(super) fn descend(
+        &mut self,
+        network: &mut Network<T>,
+        optimizer: &mut Optimizer<T>,
+        (batch, order): (Batch<'_, T>, &[usize]),
+        (rates, losses): (&[f64], &mut [f64]),
+    ) -> usize {
+        assert!(self.is_online(optimizer, batch), "steps of one sample in one kernel");
+        let online = self.online.as_ref().expect("seen above");
+        let exact = self.settings.gradient == Gradient::Exact;
+        let (activations, rest) = self.numbers.as_mut_slice().split_at_mut(self.passes.length());
+        let deltas = &mut rest[..self.passes.length()];
+        let steps = Steps { x: batch.x, y: batch.y, order, rates, exact };
+        let parameters = network.buffer_mut().as_mut_slice();
+        self.passed = Passed { aim: Aim::Predictions, n_samples: 1, online: true, back: false };
+        let taken = online.descend(steps, parameters, (activations, deltas), losses, self.of_online.as_mut_slice());
+        optimizer.set_steps(optimizer.steps() + taken as u64);
+        taken
     }
 
     fn update_round(

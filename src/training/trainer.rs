@@ -32,7 +32,12 @@ pub trait Observer<T> {
     /// Asked every few milliseconds, between two steps: may the training go on?
     fn poll(&mut self) -> bool;
 
-    /// Told after each epoch, with the predictions where a batch is all samples: may the training go on?
+    /// Whether it is to be told of this epoch.
+    fn wants(&self, _epoch: usize) -> bool {
+        true
+    }
+
+    /// Told after an epoch, with the predictions where a batch is all samples: may the training go on?
     fn epoch(&mut self, epoch: usize, loss: f64, predictions: Option<Matrix<'_, T>>) -> bool;
 }
 
@@ -61,6 +66,17 @@ pub struct Trainer<T> {
     /// Work since the last poll, and that of one step.
     work: usize,
     work_per_step: usize,
+    run: Run,
+}
+
+/// The steps that were taken last: one, or several in one kernel.
+#[derive(Debug)]
+struct Run {
+    /// The loss before each, and its learning rate.
+    losses: [f64; SNAPSHOT],
+    rates: [f64; SNAPSHOT],
+    /// The sample of each, where it is one.
+    order: [usize; SNAPSHOT],
 }
 
 /// All after so many steps, finite, and its loss too.
@@ -129,6 +145,7 @@ impl<T: Element> Trainer<T> {
             steps: 0,
             work: 0,
             work_per_step: work_per_step(length, batches.batch_size()),
+            run: Run { losses: [0.0; SNAPSHOT], rates: [0.0; SNAPSHOT], order: [0; SNAPSHOT] },
             batches,
         })
     }
@@ -198,24 +215,33 @@ impl<T: Element> Trainer<T> {
         observer: &mut impl Observer<T>,
         epochs: &mut [Epoch],
     ) -> Result<(), Error> {
-        let (per_epoch, batch_size) = (self.batches.per_epoch(), self.batches.batch_size());
+        let per_epoch = self.batches.per_epoch();
         let first = start / per_epoch;
-        let mean = self.plan.settings().loss.is_mean();
         let mut began = self.timed.then(Instant::now);
-        for (epoch, record) in (first..).zip(epochs) {
-            *record = Epoch::default();
-            for batch in 0..per_epoch {
-                self.poll(observer)?;
-                if batch + 1 == per_epoch {
-                    record.learning_rate = trainee.optimizer.learning_rate(self.rate);
-                }
-                let outcome = self.step(trainee, start, (epoch, batch));
-                let loss = outcome.map_err(|loss| self.go_back(trainee, start, loss, observer))?;
-                let (all, rest) = (self.batches.n_samples(), self.batches.n_samples() - batch * batch_size);
-                #[allow(clippy::cast_precision_loss)] // samples are in memory
-                let share = if mean { rest.min(batch_size) as f64 / all as f64 } else { 1.0 };
-                record.loss += loss * share;
+        loop {
+            let (epoch, batch) = (self.steps / per_epoch, self.steps % per_epoch);
+            let records = &mut epochs[epoch - first..];
+            if records.is_empty() {
+                break;
             }
+            let n = self.steps_at_once(trainee, start, records.len(), observer);
+            self.poll(n, observer)?;
+            let before = self.steps;
+            let outcome = self.steps(trainee, start, n);
+            let taken = self.steps - before;
+            for i in 0..taken {
+                let (record, number) = if per_epoch == 1 { (&mut records[i], 0) } else { (&mut records[0], batch + i) };
+                if number == 0 {
+                    *record = Epoch::default();
+                }
+                record.loss += self.run.losses[i] * self.share(number);
+                record.learning_rate = self.run.rates[i];
+            }
+            outcome.map_err(|loss| self.go_back(trainee, start, loss, observer))?;
+            if !self.steps.is_multiple_of(per_epoch) {
+                continue;
+            }
+            let record = &mut records[(taken - 1) / per_epoch];
             if !record.loss.is_finite() {
                 return Err(self.go_back(trainee, start, Some(record.loss), observer)); // the sum of finite losses
             }
@@ -224,41 +250,100 @@ impl<T: Element> Trainer<T> {
                 record.seconds = (now - *began).as_secs_f64();
                 *began = now;
             }
-            let predictions = (per_epoch == 1).then(|| self.plan.predictions());
-            if !observer.epoch(epoch, record.loss, predictions) {
-                return Err(Error::Stopped);
+            let epoch = self.steps / per_epoch - 1;
+            if observer.wants(epoch) {
+                let predictions = (per_epoch == 1).then(|| self.plan.predictions());
+                if !observer.epoch(epoch, record.loss, predictions) {
+                    return Err(Error::Stopped);
+                }
             }
         }
         if trainee.network.is_finite() { Ok(()) } else { Err(self.go_back(trainee, start, None, observer)) }
     }
 
-    /// Takes one step and returns the loss before it. Where that is not finite it is the error, or nothing where a parameter
-    /// is seen not to be finite; no step is taken then.
-    fn step(
-        &mut self,
-        trainee: &mut Trainee<'_, T>,
-        start: usize,
-        (epoch, number): (usize, usize),
-    ) -> Result<f64, Option<f64>> {
-        let batch = self.batches.get(epoch, number);
-        let loss = self.plan.pass(trainee.network, batch, Some(trainee.optimizer.steps()));
-        if !loss.is_finite() {
-            return Err(Some(loss));
+    /// What the loss of a batch counts in that of its epoch.
+    #[allow(clippy::cast_precision_loss)] // samples are in memory
+    fn share(&self, batch: usize) -> f64 {
+        if !self.plan.settings().loss.is_mean() {
+            return 1.0;
         }
-        if (self.steps - start).is_multiple_of(SNAPSHOT) {
-            if !trainee.network.is_finite() {
-                return Err(None);
-            }
-            self.snapshot.take(self.steps, trainee.network, trainee.optimizer);
-        }
-        self.plan.update(trainee.network, trainee.optimizer, batch, self.rate);
-        self.steps += 1;
-        Ok(loss)
+        let (all, batch_size) = (self.batches.n_samples(), self.batches.batch_size());
+        (all - batch * batch_size).min(batch_size) as f64 / all as f64
     }
 
-    /// Asks the observer once in a while.
-    fn poll(&mut self, observer: &mut impl Observer<T>) -> Result<(), Error> {
-        self.work = self.work.saturating_add(self.work_per_step);
+    /// How many steps can be taken before anybody looks: up to the next copy, poll, or epoch whose end is seen.
+    fn steps_at_once(
+        &self,
+        trainee: &Trainee<'_, T>,
+        start: usize,
+        n_epochs: usize,
+        observer: &impl Observer<T>,
+    ) -> usize {
+        if !self.plan.is_online(trainee.optimizer, self.batches.all()) {
+            return 1;
+        }
+        let per_epoch = self.batches.per_epoch();
+        let most = (SNAPSHOT - (self.steps - start) % SNAPSHOT).min(WORK_PER_POLL / self.work_per_step).max(1);
+        if per_epoch > 1 {
+            return most.min(per_epoch - self.steps % per_epoch);
+        }
+        let most = most.min(n_epochs);
+        let seen = |epoch: &usize| self.timed || observer.wants(*epoch);
+        (self.steps..).take(most - 1).take_while(|epoch| !seen(epoch)).count() + 1
+    }
+
+    /// Takes so many steps, as `steps_at_once` has allowed. Where the loss before one is not finite it is the error, or nothing where
+    /// a parameter is seen not to be finite; that step is not taken.
+    fn steps(&mut self, trainee: &mut Trainee<'_, T>, start: usize, n: usize) -> Result<(), Option<f64>> {
+        let online = self.plan.is_online(trainee.optimizer, self.batches.all());
+        let is_due = (self.steps - start).is_multiple_of(SNAPSHOT);
+        let per_epoch = self.batches.per_epoch();
+        let batch = self.batches.get(self.steps / per_epoch, self.steps % per_epoch);
+        if is_due || !online {
+            let loss = self.plan.pass(trainee.network, batch, Some(trainee.optimizer.steps()));
+            if !loss.is_finite() {
+                return Err(Some(loss));
+            }
+            if is_due && !trainee.network.is_finite() {
+                return Err(None);
+            }
+            self.run.losses[0] = loss;
+        }
+        if is_due {
+            self.snapshot.take(self.steps, trainee.network, trainee.optimizer);
+        }
+        if online {
+            return self.descend(trainee, n);
+        }
+        self.run.rates[0] = trainee.optimizer.learning_rate(self.rate);
+        self.plan.update(trainee.network, trainee.optimizer, batch, self.rate);
+        self.steps += 1;
+        Ok(())
+    }
+
+    /// The same of single samples, in one kernel.
+    fn descend(&mut self, trainee: &mut Trainee<'_, T>, n: usize) -> Result<(), Option<f64>> {
+        let per_epoch = self.batches.per_epoch();
+        let Run { losses, rates, order } = &mut self.run;
+        let (losses, rates, order) = (&mut losses[..n], &mut rates[..n], &mut order[..n]);
+        let (mut epoch, mut number) = (self.steps / per_epoch, self.steps % per_epoch);
+        for (i, (rate, sample)) in rates.iter_mut().zip(order.iter_mut()).enumerate() {
+            *rate = trainee.optimizer.learning_rate_after(i as u64, self.rate);
+            *sample = self.batches.sample(epoch, number);
+            number += 1;
+            if number == per_epoch {
+                (epoch, number) = (epoch + 1, 0);
+            }
+        }
+        let batch = (self.batches.all(), &*order);
+        let taken = self.plan.descend(trainee.network, trainee.optimizer, batch, (rates, losses));
+        self.steps += taken;
+        if taken == n { Ok(()) } else { Err(Some(losses[taken])) }
+    }
+
+    /// Asks the observer once in a while, before so many steps.
+    fn poll(&mut self, steps: usize, observer: &mut impl Observer<T>) -> Result<(), Error> {
+        self.work = self.work.saturating_add(self.work_per_step.saturating_mul(steps));
         if self.work < WORK_PER_POLL {
             return Ok(());
         }
@@ -282,7 +367,7 @@ impl<T: Element> Trainer<T> {
         }
         self.restore(trainee);
         while self.steps < failed {
-            if let Err(stopped) = self.poll(observer) {
+            if let Err(stopped) = self.poll(1, observer) {
                 return stopped;
             }
             self.pass(trainee);

@@ -19,6 +19,7 @@ mod page_border;
 mod parallel;
 mod planted;
 mod refused;
+mod single_samples;
 mod training_agrees;
 
 use ironprop::kernels::Level;

@@ -14,7 +14,7 @@ use std::ptr::null_mut;
 use std::slice;
 
 use super::levels;
-use ironprop::kernels::online::{Place, Places};
+use ironprop::kernels::online::{Place, Places, Steps};
 use ironprop::kernels::update::{self, Parameters};
 use ironprop::kernels::{Activation, Descent, Element, Level, Loss, Matrix, MatrixMut, Penalty, Rule, Slope};
 use ironprop::kernels::{dense, elementwise, loss, optimizer};
@@ -216,14 +216,12 @@ impl Case {
             let _ = places.forward_pass((x.all(), targets), parameters.all(), activations.all_mut());
         }
         for exact in [true, false] {
-            self.say("online backward pass", (sizes, activation, exact));
-            places.backward_pass(
-                (T::from_f64(0.125), exact),
-                (x.all(), y.all()),
-                parameters.all_mut(),
-                activations.all(),
-                deltas.all_mut(),
-            );
+            self.say("online steps", (sizes, activation, exact));
+            let (x, y) = (Matrix::packed(x.all(), 1, sizes[0]), Matrix::packed(y.all(), 1, sizes[sizes.len() - 1]));
+            let steps = Steps { x, y, order: &[0, 0], rates: &[0.125, 0.125], exact };
+            let numbers = (activations.all_mut(), deltas.all_mut());
+            let mut workspace = Guarded::new(self.border, &vec![T::ZERO; places.workspace()]);
+            places.descend(steps, parameters.all_mut(), numbers, &mut [0.0; 2], workspace.all_mut());
         }
     }
 

@@ -284,13 +284,7 @@ impl<T: Number> Owner<T> {
         let operations = work_per_step(self.network.n_parameters(), given.n_samples());
         let plan = plan_for(&mut self.steps, &self.network, given.n_samples(), &self.settings)?;
         let (network, optimizer) = (&mut self.network, &mut self.optimizer);
-        let loss = run_detached(py, operations, || {
-            let loss = plan.pass(network, batch, Some(optimizer.steps()));
-            if loss.is_finite() {
-                plan.update(network, optimizer, batch, rate);
-            }
-            loss
-        });
+        let loss = run_detached(py, operations, || plan.step(network, optimizer, batch, rate));
         if loss.is_finite() {
             self.changes();
             Ok(loss)
