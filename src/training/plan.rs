@@ -154,6 +154,9 @@ impl<T: Element> Plan<T> {
 
     fn run(&mut self, network: &Network<T>, x: Matrix<'_, T>, aim: Aim, batch: Option<Batch<'_, T>>) -> f64 {
         assert!((1..=self.n_samples).contains(&x.rows()), "a batch that its plan is not made for");
+        if matches!(aim, Aim::Step(_)) {
+            self.rounds.begin();
+        }
         let parameters = network.buffer().as_slice();
         let weights = batch.and_then(|batch| batch.weights);
         let online = self.online.as_ref().filter(|_| weights.is_none() && aim != Aim::WayBack);
@@ -354,15 +357,18 @@ impl<T: Element> Plan<T> {
             self.gradient_round(batch.x, stored.gradients.as_mut_slice());
             stored.step((&self.passes, &mut self.rounds), network, optimizer, &descent, bound);
             self.stored = Some(stored);
-            return;
-        }
-        for round in 0..self.rounds.updates.len() {
-            self.update_round(network, optimizer, round, batch.x, &descent);
-            let layer = self.passes.layers.len() - 1 - round;
-            if !exact && layer > 0 {
-                let (n_samples, parameters) = (batch.x.rows(), network.buffer().as_slice());
-                self.input_gradient(layer, parameters, n_samples);
+        } else {
+            for round in 0..self.rounds.updates.len() {
+                self.update_round(network, optimizer, round, batch.x, &descent);
+                let layer = self.passes.layers.len() - 1 - round;
+                if !exact && layer > 0 {
+                    let (n_samples, parameters) = (batch.x.rows(), network.buffer().as_slice());
+                    self.input_gradient(layer, parameters, n_samples);
+                }
             }
+        }
+        if matches!(aim, Aim::Step(_)) {
+            self.rounds.end();
         }
     }
 

@@ -3,19 +3,25 @@
 
 use std::iter::once;
 use std::ops::Range;
+use std::time::Instant;
 
 use super::columns::Columns;
+use super::pace::Pace;
 use super::passes::Passes;
 use super::settings::{Gradient, Settings};
 use crate::kernels::update::update_workspace;
 use crate::kernels::{Element, LINE, dense};
 use crate::network::Dense;
-use crate::parallel::{Part, Partition};
+use crate::parallel::{Part, Partition, Threads};
 
 /// The jobs of a step.
 #[derive(Debug)]
 pub(super) struct Rounds {
+    /// Those of the step that is being taken.
     pub(super) threads: usize,
+    /// Whether they pay, where it depends on how fast they reach each other.
+    pace: Option<Pace>,
+    began: Option<Instant>,
     /// The samples of each job of a pass, and its parts of `numbers` and of `errors`.
     pub(super) samples: Vec<Range<usize>>,
     pub(super) of_numbers: Partition,
@@ -58,6 +64,10 @@ const JOB_SAMPLES: usize = 128;
 /// What an output costs beside its products, its activation above all, in floating-point operations.
 const WORK_PER_OUTPUT: usize = 40;
 
+/// Floating-point operations of a step from which on threads pay wherever their cores are: some milliseconds, of which the
+/// exchange is a small part.
+const MOST_PACED: usize = 64_000_000;
+
 impl Rounds {
     pub(super) fn of<T: Element>(passes: &Passes, n_samples: usize, settings: &Settings, online: bool) -> Self {
         let n = passes.layers.len();
@@ -67,6 +77,7 @@ impl Rounds {
         };
         let work = passes.layers.iter().map(of_layer).fold(0, usize::saturating_add).saturating_mul(n_samples);
         let threads = if online { 1 } else { settings.threads.for_work(work) };
+        let paces = threads > 1 && matches!(settings.threads, Threads::AtMost(_)) && work < MOST_PACED;
         let samples = Self::samples::<T>(passes, n_samples, threads);
         let columns = |layer| {
             let threads = if settings.stores_gradients { 1 } else { threads }; // whose norm is a sum of rows
@@ -84,6 +95,8 @@ impl Rounds {
         let workspace = Self::workspace::<T>(passes, n_samples, &samples, shared, &updates).next_multiple_of(line);
         Self {
             threads,
+            pace: paces.then(|| Pace::new(threads)),
+            began: None,
             of_numbers: Partition::new(of_numbers),
             of_errors: Partition::new(samples.iter().map(|rows| once(rows.clone()))),
             of_workspaces: Partition::new(
@@ -93,6 +106,21 @@ impl Rounds {
             forward,
             way_back,
             updates,
+        }
+    }
+
+    /// A step begins.
+    pub(super) fn begin(&mut self) {
+        if let Some(pace) = &self.pace {
+            self.threads = pace.threads();
+            self.began = pace.is_timed().then(Instant::now);
+        }
+    }
+
+    /// It has been taken.
+    pub(super) fn end(&mut self) {
+        if let Some(pace) = &mut self.pace {
+            pace.step(self.began.take().map(|began| began.elapsed()));
         }
     }
 

@@ -15,6 +15,7 @@ mod golden;
 mod kernels_agree;
 mod losses;
 mod optimizers;
+mod pace;
 mod page_border;
 mod parallel;
 mod planted;

@@ -1,0 +1,72 @@
+//! `Pace`: whether a plan's threads pay, which is tried now and then.
+//!
+//! What threads exchange takes as long as their cores take to reach each other, and that depends on where the system has put
+//! them: on one virtual machine a cache line went there and back in 0.12 µs, and minutes later in 0.5 µs, where two threads took
+//! 40 µs for a step of 17-64-64-6, 64 that one takes in 26. So a plan of short steps takes some of them the other way from
+//! time to time, and goes on with the way that is faster. The numbers are the same either way.
+//!
+//! ```text
+//! … steps │ 3 that are timed │ 1 the other way, to get used to it │ 3 that are timed │ steps the faster way …
+//! ```
+
+use std::time::Duration;
+
+/// Steps from one trial to the next: at most four of them take longer. The first trial comes earlier.
+const PERIOD: u32 = 512;
+const FIRST: u32 = 64;
+
+/// Steps that are timed of each way. The fastest counts, as what disturbs a step makes it longer.
+const TIMED: u32 = 3;
+
+/// The part of the time that the other way may take to be the faster one.
+const FASTER: f64 = 0.97;
+
+/// The threads of the next step.
+#[derive(Debug)]
+pub struct Pace {
+    most: usize,
+    /// Only the caller works.
+    alone: bool,
+    /// Steps until the trial is over.
+    left: u32,
+    /// The fastest steps of the trial, and of its other way.
+    fastest: [Duration; 2],
+}
+
+impl Pace {
+    /// That of so many threads, which is not known yet.
+    #[must_use]
+    pub fn new(threads: usize) -> Self {
+        Self { most: threads, alone: false, left: FIRST, fastest: [Duration::MAX; 2] }
+    }
+
+    fn is_the_other_way(&self) -> bool {
+        self.left <= TIMED + 1
+    }
+
+    /// The threads that take part in the next step.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        if self.alone == self.is_the_other_way() { self.most } else { 1 }
+    }
+
+    /// Whether somebody wants to know how long the next step takes.
+    #[must_use]
+    pub fn is_timed(&self) -> bool {
+        self.left <= 2 * TIMED + 1 && self.left != TIMED + 1
+    }
+
+    /// A step has been taken; how long it took, if it was timed.
+    pub fn step(&mut self, took: Option<Duration>) {
+        if let Some(took) = took {
+            let fastest = &mut self.fastest[usize::from(self.is_the_other_way())];
+            *fastest = took.min(*fastest);
+        }
+        self.left -= 1;
+        if self.left == 0 {
+            let [before, other] = self.fastest;
+            self.alone ^= other < before.mul_f64(FASTER);
+            (self.left, self.fastest) = (PERIOD, [Duration::MAX; 2]);
+        }
+    }
+}
