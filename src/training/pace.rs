@@ -6,17 +6,18 @@
 //! time to time, and goes on with the way that is faster. The numbers are the same either way.
 //!
 //! ```text
-//! … steps │ 3 that are timed │ 1 the other way, to get used to it │ 3 that are timed │ steps the faster way …
+//! … steps │ 5 that are timed │ 1 the other way, to get used to it │ 5 that are timed │ steps the faster way …
 //! ```
 
 use std::time::Duration;
 
-/// Steps from one trial to the next: at most four of them take longer. The first trial comes earlier.
-const PERIOD: u32 = 512;
-const FIRST: u32 = 64;
+/// Steps from one trial to the next: at most six of them take longer. The first trial comes earlier.
+const PERIOD: usize = 1024;
+const FIRST: usize = 64;
 
-/// Steps that are timed of each way. The fastest counts, as what disturbs a step makes it longer.
-const TIMED: u32 = 3;
+/// Steps that are timed of each way, of which the one in the middle counts: not those that something has disturbed, nor the few
+/// for which far cores were lucky.
+const TIMED: usize = 5;
 
 /// The part of the time that the other way may take to be the faster one.
 const FASTER: f64 = 0.97;
@@ -28,16 +29,16 @@ pub struct Pace {
     /// Only the caller works.
     alone: bool,
     /// Steps until the trial is over.
-    left: u32,
-    /// The fastest steps of the trial, and of its other way.
-    fastest: [Duration; 2],
+    left: usize,
+    /// The steps that were timed, and those of the other way.
+    took: [[Duration; TIMED]; 2],
 }
 
 impl Pace {
     /// That of so many threads, which is not known yet.
     #[must_use]
     pub fn new(threads: usize) -> Self {
-        Self { most: threads, alone: false, left: FIRST, fastest: [Duration::MAX; 2] }
+        Self { most: threads, alone: false, left: FIRST, took: [[Duration::ZERO; TIMED]; 2] }
     }
 
     fn is_the_other_way(&self) -> bool {
@@ -58,15 +59,17 @@ impl Pace {
 
     /// A step has been taken; how long it took, if it was timed.
     pub fn step(&mut self, took: Option<Duration>) {
-        if let Some(took) = took {
-            let fastest = &mut self.fastest[usize::from(self.is_the_other_way())];
-            *fastest = took.min(*fastest);
+        if let Some(took) = took.filter(|_| self.is_timed()) {
+            self.took[usize::from(self.is_the_other_way())][self.left % (TIMED + 1) - 1] = took;
         }
         self.left -= 1;
         if self.left == 0 {
-            let [before, other] = self.fastest;
+            let [before, other] = self.took.each_mut().map(|took| {
+                took.sort_unstable();
+                took[TIMED / 2]
+            });
             self.alone ^= other < before.mul_f64(FASTER);
-            (self.left, self.fastest) = (PERIOD, [Duration::MAX; 2]);
+            self.left = PERIOD;
         }
     }
 }
