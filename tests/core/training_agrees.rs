@@ -148,7 +148,7 @@ fn a_training_equals_the_naive_loop() {
 
 /// Trains until a step, the first or a later one than the second copy of the parameters, meets an infinite target, beside the
 /// same steps by hand.
-fn diverge<T: Element>(batch_size: usize, good_steps: usize) {
+fn diverge<T: Element>(gradient: Gradient, batch_size: usize, good_steps: usize) {
     let (sizes, n_samples) = ([2, 3, 1], batch_size * 100);
     let (x, mut y) = (numbers::<T>(n_samples * 2, 1.3), numbers::<T>(n_samples, 0.7));
     y[good_steps * batch_size] = T::from_f64(f64::INFINITY);
@@ -159,10 +159,10 @@ fn diverge<T: Element>(batch_size: usize, good_steps: usize) {
     // The parameters of the last step whose loss was finite are those that it started from.
     for step in 0..good_steps.saturating_sub(1) {
         let (x, y) = (&x[step * batch_size * 2..][..batch_size * 2], &y[step * batch_size..][..batch_size]);
-        reference_step(&mut expected, (x, y), Activation::Tanh, (learning_rate, Gradient::Exact));
+        reference_step(&mut expected, (x, y), Activation::Tanh, (learning_rate, gradient));
     }
     let data = (Matrix::packed(&x, n_samples, 2), Matrix::packed(&y, n_samples, 1));
-    let settings = Settings::exact(Threads::AtMost(2));
+    let settings = Settings { gradient, ..Settings::exact(Threads::AtMost(2)) };
     let error =
         train(&mut network, data, (batch_size, None), (settings, Options::sgd(0.5)), usize::MAX, 3).unwrap_err();
     assert_eq!(error, Error::Diverged { epoch: 0, loss: Some(f64::INFINITY), at_once: good_steps == 0 });
@@ -171,10 +171,12 @@ fn diverge<T: Element>(batch_size: usize, good_steps: usize) {
 
 #[test]
 fn a_diverged_training_keeps_the_parameters_of_its_last_finite_step() {
-    for batch_size in [1, 4] {
-        for good_steps in [0, 1, 2, 63, 64, 65, 66, 99] {
-            diverge::<f32>(batch_size, good_steps);
-            diverge::<f64>(batch_size, good_steps);
+    for &(_, gradient) in Gradient::ALL {
+        for batch_size in [1, 4] {
+            for good_steps in [0, 1, 2, 63, 64, 65, 66, 99] {
+                diverge::<f32>(gradient, batch_size, good_steps);
+                diverge::<f64>(gradient, batch_size, good_steps);
+            }
         }
     }
 }
