@@ -174,11 +174,3 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
-
-/// A vector of `length` zeros, or an error where the memory is not to be had.
-pub(crate) fn zeros<T: Clone + Default>(length: usize) -> Result<Vec<T>, Error> {
-    let mut vector = Vec::new();
-    vector.try_reserve_exact(length).map_err(|_| Error::OutOfMemory { numbers: length })?;
-    vector.resize(length, T::default());
-    Ok(vector)
-}

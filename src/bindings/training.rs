@@ -12,8 +12,8 @@ use super::boundary::{Released, Signals, guarded, run_in_pieces};
 use super::layers::{Layers, Targets};
 use super::options::{at_most, learning_rate, named, truth, whole_number};
 use super::overlap::check_overlap;
-use crate::error::{Error, zeros};
-use crate::kernels::{Activation, Level, Matrix};
+use crate::error::Error;
+use crate::kernels::{Activation, Level, Matrix, zeros};
 use crate::network::{Network, init};
 use crate::training::{self, Batch, Batches, Epoch, Gradient, Observer, Optimizer, Rate, Settings, Trainer};
 

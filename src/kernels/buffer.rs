@@ -1,6 +1,6 @@
-//! `Buffer`: zeroed numbers that begin at a cache line, from which padded rows keep whole registers.
+//! `Buffer`: zeroed numbers that begin at a cache line, from which padded rows keep whole registers; and the memory of it.
 
-use crate::error::{Error, zeros};
+use crate::error::Error;
 
 /// Bytes of a cache line, and of the widest register.
 pub const LINE: usize = 64;
@@ -39,4 +39,38 @@ impl<T: Copy + Default> Buffer<T> {
     pub fn as_mut_slice(&mut self) -> &mut [T] {
         &mut self.numbers[self.start..][..self.length]
     }
+}
+
+/// A vector of `length` zeros.
+///
+/// # Errors
+///
+/// `Error::OutOfMemory`
+pub(crate) fn zeros<T: Clone + Default>(length: usize) -> Result<Vec<T>, Error> {
+    let mut vector = Vec::new();
+    vector.try_reserve_exact(length).map_err(|_| Error::OutOfMemory { numbers: length })?;
+    want_large_pages(&mut vector);
+    vector.resize(length, T::default());
+    Ok(vector)
+}
+
+/// Asks the system for large pages where it gives them on demand. The first touch of a small one takes some 2 µs: the memory of a
+/// training of 1024-1024-1024-1024, 256 samples in float64 54 ms, of large ones 21 ms (Linux in a virtual machine).
+fn want_large_pages<T>(vector: &mut Vec<T>) {
+    #[cfg(target_os = "linux")]
+    {
+        const PAGE: usize = 4096;
+        const WORTH: usize = 4 << 20; // two large pages: one is whole
+        let room = vector.spare_capacity_mut();
+        let (start, bytes) = (room.as_mut_ptr(), size_of_val(room));
+        let skipped = start.addr().wrapping_neg() % PAGE;
+        if bytes >= WORTH {
+            // SAFETY: the range lies in the vector's own memory, whose contents the advice does not change; refusal is no harm.
+            unsafe {
+                libc::madvise(start.cast::<libc::c_void>().byte_add(skipped), bytes - skipped, libc::MADV_HUGEPAGE)
+            };
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = vector;
 }

@@ -42,6 +42,7 @@ pub mod update;
 mod vector;
 
 pub use activation::Activation;
+pub(crate) use buffer::zeros;
 pub use buffer::{Buffer, LINE};
 pub use dense::Slope;
 pub use level::Level;

@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
-use crate::error::{Error, zeros};
-use crate::kernels::{Element, Matrix};
+use crate::error::Error;
+use crate::kernels::{Element, Matrix, zeros};
 use crate::network::init::Stream;
 
 /// Samples with their targets, and what each of them weighs.

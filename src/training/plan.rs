@@ -17,9 +17,9 @@ use super::passes::{Aim, Passes};
 use super::rounds::{Rounds, Update};
 use super::settings::{Gradient, Settings};
 use super::stored::Stored;
-use crate::error::{Error, zeros};
+use crate::error::Error;
 use crate::kernels::online::{Places, Steps};
-use crate::kernels::{Buffer, Descent, Element, Matrix, MatrixMut};
+use crate::kernels::{Buffer, Descent, Element, Matrix, MatrixMut, zeros};
 use crate::network::Network;
 use crate::parallel::{self, Parts};
 

@@ -6,8 +6,8 @@ use std::ops::Range;
 use super::optimizer::Optimizer;
 use super::passes::Passes;
 use super::rounds::{Block, Rounds, Update};
-use crate::error::{Error, zeros};
-use crate::kernels::{Buffer, Descent, Element, Penalty, optimizer};
+use crate::error::Error;
+use crate::kernels::{Buffer, Descent, Element, Penalty, optimizer, zeros};
 use crate::network::{Dense, Network};
 use crate::parallel;
 

@@ -7,8 +7,8 @@
 
 use std::time::Instant;
 
-use crate::error::{Error, zeros};
-use crate::kernels::{Element, Matrix};
+use crate::error::Error;
+use crate::kernels::{Element, Matrix, zeros};
 use crate::network::Network;
 use crate::training::{Batches, Optimizer, Plan, Rate, Settings};
 

@@ -12,7 +12,8 @@ use super::super::training::{Passage, Reporter, check_samples, count, run_traine
 use super::arguments::Samples;
 use super::owner::Owner;
 use super::{Model, Network};
-use crate::error::{Error, zeros};
+use crate::error::Error;
+use crate::kernels::zeros;
 use crate::parallel::Threads;
 use crate::training::{Batches, Epoch, Rate, Trainer};
 
