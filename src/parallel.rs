@@ -5,14 +5,16 @@
 //! first jobs of those included who have not come: a worker that comes late, or not at all because something else runs on
 //! its core, is not waited for. The team belongs to one process: after a fork the child makes its own. What a round may write
 //! is a `Split` (`parallel/split.rs`); how many threads there are to be is said in `parallel/threads.rs`, what passes between
-//! the caller and a worker in `parallel/seat.rs`.
+//! the caller and a worker in `parallel/seat.rs`, and when callers do without workers in `parallel/alone.rs`.
 
 #![allow(unsafe_code)] // the caller's closure, and in `split` parts of a slice, handed to other threads
 
+mod alone;
 mod seat;
 mod split;
 mod threads;
 
+pub use alone::Alone;
 pub use split::{Part, Partition, Parts, Split};
 pub use threads::{MOST_THREADS, Threads};
 
@@ -34,15 +36,6 @@ const SPIN: Duration = Duration::from_micros(50);
 /// A wait for workers that is called a stall, if it also exceeds what the caller itself has worked: they had begun and have
 /// lost their cores to something else, for a time slice of some milliseconds.
 const STALL: Duration = Duration::from_micros(500);
-
-/// A stall is rare if the rounds before it went well for more than so many times its length: then the team has gained more
-/// than the stall has cost.
-const RARE: u32 = 4;
-
-/// How long callers do rounds by themselves after stalls that are not rare: long against a stall, and short against what
-/// another process may keep the core. It doubles with each of them that follows, up to `MOST_ALONE`.
-const ALONE: Duration = Duration::from_millis(10);
-const MOST_ALONE: Duration = Duration::from_millis(320);
 
 /// Runs a round: `work(thread, jobs)` is called at most once for each thread below `threads`, always for thread 0, which is
 /// the caller; together they see each job from 0 to `n_jobs` once. Returns when all of them are done.
@@ -102,30 +95,6 @@ struct Team {
     most: AtomicUsize,
 }
 
-/// When and how long callers do without workers, after stalls.
-struct Alone {
-    until: Option<Instant>,
-    /// The end of the last stall, and of the time alone that it brought.
-    well_since: Option<Instant>,
-    next: Duration,
-}
-
-impl Alone {
-    /// After a stall that took so long.
-    fn begin(&mut self, stall: Duration) {
-        let now = Instant::now();
-        let is_rare = self.well_since.is_none_or(|since| now.saturating_duration_since(since) > (RARE + 1) * stall);
-        if is_rare {
-            self.next = ALONE;
-            self.well_since = Some(now);
-        } else {
-            self.until = Some(now + self.next);
-            self.well_since = self.until;
-            self.next = MOST_ALONE.min(2 * self.next);
-        }
-    }
-}
-
 // SAFETY: `alone` is touched by whoever holds `busy` only.
 unsafe impl Sync for Team {}
 
@@ -153,10 +122,9 @@ impl Team {
         let free = Free(team);
         // SAFETY: `busy` is held.
         let alone = unsafe { &mut *team.alone.get() };
-        if alone.until.is_some_and(|until| Instant::now() < until) {
+        if alone.is_on(Instant::now) {
             return None;
         }
-        alone.until = None;
         let helpers = helpers.min(team.most.load(Ordering::Relaxed));
         let started = (1..=helpers).take_while(|&worker| team.start(worker)).count();
         (started > 0).then_some((free, started))
@@ -176,7 +144,7 @@ impl Team {
         }
         let team = Box::into_raw(Box::new(Self {
             busy: AtomicBool::new(false),
-            alone: UnsafeCell::new(Alone { until: None, well_since: None, next: ALONE }),
+            alone: UnsafeCell::new(Alone::default()),
             next: AtomicUsize::new(0),
             seats: [const { Seat::new() }; MOST_THREADS],
             most: AtomicUsize::new(MOST_THREADS),
@@ -217,6 +185,9 @@ impl Team {
             std::mem::transmute(work)
         };
         let began = Instant::now();
+        // SAFETY: the caller holds `busy`.
+        let alone = unsafe { &mut *self.alone.get() };
+        alone.begin(began);
         let round = Round(&self.seats[..helpers]);
         for seat in round.0 {
             // SAFETY: the caller holds `busy`, and the round before has left all seats empty.
@@ -225,8 +196,7 @@ impl Team {
         work(0, Jobs { own: 0..1, next, end: n_jobs, seats: round.0.iter().enumerate() });
         let waited = round.end();
         if waited > STALL && 2 * waited > began.elapsed() {
-            // SAFETY: the caller holds `busy`.
-            unsafe { (*self.alone.get()).begin(waited) };
+            alone.stall(Instant::now(), waited);
         }
     }
 }

@@ -5,6 +5,8 @@
 //! chain of dependent operations. Here all layers of a pass are one kernel, and so are steps that follow each other, on rows
 //! that are padded to whole registers, with nothing decided inside. The chains are those of the other kernels, so the bits are too.
 
+use std::ops::Range;
+
 use super::activation::{Activation, Derivative, Function, with_activation};
 use super::level::{Kernel, Level};
 use super::matrix::Matrix;
@@ -134,7 +136,7 @@ impl Places {
         assert_eq!((rates.len(), losses.len()), (order.len(), order.len()), "rates, losses");
         let n_samples = x.rows().min(y.rows());
         assert!(order.iter().all(|sample| *sample < n_samples), "no such sample");
-        self.level.run(Descent { places: self, steps, parameters, activations, deltas, losses, workspace })
+        self.level.run(Descend { places: self, steps, parameters, activations, deltas, losses, workspace })
     }
 }
 
@@ -172,7 +174,7 @@ impl<T: Element> Kernel<T> for ForwardPass<'_, T> {
     }
 }
 
-struct Descent<'a, T> {
+struct Descend<'a, T> {
     places: &'a Places,
     steps: Steps<'a, T>,
     parameters: &'a mut [T],
@@ -182,7 +184,7 @@ struct Descent<'a, T> {
     workspace: &'a mut [T],
 }
 
-impl<T: Element> Kernel<T> for Descent<'_, T> {
+impl<T: Element> Kernel<T> for Descend<'_, T> {
     type Output = usize;
 
     #[inline(always)]
@@ -194,7 +196,7 @@ impl<T: Element> Kernel<T> for Descent<'_, T> {
             parameters: parameters.as_mut_ptr(),
             activations: activations.as_mut_ptr(),
             deltas: deltas.as_mut_ptr(),
-            mirrors: workspace.as_mut_ptr(),
+            mirrors: workspace[..places.n_mirrored].as_mut_ptr_range(),
         };
         // SAFETY: `descend` has checked the widths of the samples, and that the slices hold what the layers' places say.
         unsafe {
@@ -219,7 +221,7 @@ struct Numbers<T> {
     deltas: *mut T,
     /// For each layer but the first its weights transposed, rows as wide as those of the layer before, and a row of ones with
     /// zeros for the padding. Here the chains of an input gradient lie in one register; the step is taken here too.
-    mirrors: *mut T,
+    mirrors: Range<*mut T>,
 }
 
 impl<T: Element> Numbers<T> {
@@ -229,14 +231,13 @@ impl<T: Element> Numbers<T> {
     ///
     /// The pointers are those of a `Places` with these layers.
     unsafe fn mirror(&self, layers: &[Place]) {
-        let mut mirror = self.mirrors;
-        for pair in layers.windows(2) {
-            let [Place { stride, .. }, layer] = pair else { unreachable!("pairs") };
+        let mut mirror = self.mirrors.start;
+        for (&Place { stride, .. }, layer) in layers.iter().zip(&layers[1..]) {
             // SAFETY: rows and columns are those of the weights, and of as large a mirror.
             unsafe {
                 let weights = self.parameters.add(layer.parameters);
                 for row in 0..=layer.n_outputs {
-                    for column in 0..*stride {
+                    for column in 0..stride {
                         let number = match column {
                             _ if column >= layer.n_inputs => T::ZERO,
                             _ if row == layer.n_outputs => T::ONE,
@@ -321,7 +322,7 @@ unsafe fn backward<V: Vector>(
     layers: &[Place],
     (learning_rate, exact): (V::Element, bool),
     (x, y): (*const V::Element, &[V::Element]),
-    &Numbers { parameters, activations, deltas, mut mirrors }: &Numbers<V::Element>,
+    &Numbers { parameters, activations, deltas, ref mirrors }: &Numbers<V::Element>,
 ) {
     let last = &layers[layers.len() - 1];
     // SAFETY: the caller's contract; mirrors are passed from the last one back to the first.
@@ -332,7 +333,7 @@ unsafe fn backward<V: Vector>(
             let delta = V::splat(*prediction - target).mul(slope).flush_subnormal();
             delta.store_first(deltas.add(last.row + o), 1);
         });
-        mirrors = mirrors.add(layers.windows(2).map(|pair| (pair[1].n_outputs + 1) * pair[0].stride).sum());
+        let mut mirror = mirrors.end;
         for (i, layer) in layers.iter().enumerate().rev() {
             let (weights, delta) = (parameters.add(layer.parameters), deltas.add(layer.row));
             let Some(before) = i.checked_sub(1).map(|i| layers[i]) else {
@@ -340,15 +341,15 @@ unsafe fn backward<V: Vector>(
                 break;
             };
             let (input, out) = (activations.add(before.row).cast_const(), deltas.add(before.row));
-            let mask = mirrors.sub(before.stride);
-            mirrors = mask.sub(layer.n_outputs * before.stride);
-            let mirror = Mirror { start: mirrors, mask, stride: before.stride };
+            let mask = mirror.sub(before.stride);
+            mirror = mask.sub(layer.n_outputs * before.stride);
+            let mirrored = Mirror { start: mirror, mask, stride: before.stride };
             if !exact {
-                mirror.update::<V>(learning_rate, input, delta);
+                mirrored.update::<V>(learning_rate, input, delta);
             }
-            with_activation!(before.activation, D => mirror.input_gradient::<V, D>(delta, input, out));
+            with_activation!(before.activation, D => mirrored.input_gradient::<V, D>(delta, input, out));
             if exact {
-                mirror.update::<V>(learning_rate, input, delta);
+                mirrored.update::<V>(learning_rate, input, delta);
             }
             update::<V>(layer, learning_rate, input, delta, weights);
         }
@@ -364,7 +365,7 @@ struct Mirror<T> {
 }
 
 impl<T: Element> Mirror<T> {
-    /// The deltas of the layer before; those of its padding are zeros.
+    /// The deltas of the layer before. Those of its padding are zeros, or NaN where a delta is infinite, which nothing else reads.
     ///
     /// # Safety
     ///
@@ -390,7 +391,7 @@ impl<T: Element> Mirror<T> {
         }
     }
 
-    /// The step of the weights once more; padding stays zero.
+    /// The step of the weights once more; padding stays zero, or becomes NaN as above.
     ///
     /// # Safety
     ///

@@ -11,9 +11,11 @@
 
 use std::time::Duration;
 
-/// Steps from one trial to the next: at most six of them take longer. The first trial comes earlier.
-const PERIOD: usize = 1024;
+/// Steps before the first trial, and from one to the next: a trial that changes nothing doubles them, since on many cores six steps
+/// alone take as long as a hundred others.
 const FIRST: usize = 64;
+const LEAST: usize = 1024;
+const MOST: usize = 16 * LEAST;
 
 /// Steps that are timed of each way, of which the one in the middle counts: not those that something has disturbed, nor the few
 /// for which far cores were lucky.
@@ -28,7 +30,8 @@ pub struct Pace {
     most: usize,
     /// Only the caller works.
     alone: bool,
-    /// Steps until the trial is over.
+    /// Steps from one trial to the next, and until this one is over.
+    period: usize,
     left: usize,
     /// The steps that were timed, and those of the other way.
     took: [[Duration; TIMED]; 2],
@@ -38,7 +41,7 @@ impl Pace {
     /// That of so many threads, which is not known yet.
     #[must_use]
     pub fn new(threads: usize) -> Self {
-        Self { most: threads, alone: false, left: FIRST, took: [[Duration::ZERO; TIMED]; 2] }
+        Self { most: threads, alone: false, period: FIRST, left: FIRST, took: [[Duration::ZERO; TIMED]; 2] }
     }
 
     fn is_the_other_way(&self) -> bool {
@@ -68,8 +71,10 @@ impl Pace {
                 took.sort_unstable();
                 took[TIMED / 2]
             });
-            self.alone ^= other < before.mul_f64(FASTER);
-            self.left = PERIOD;
+            let changes = other < before.mul_f64(FASTER);
+            self.alone ^= changes;
+            self.period = if changes { LEAST } else { (2 * self.period).clamp(LEAST, MOST) };
+            self.left = self.period;
         }
     }
 }

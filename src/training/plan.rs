@@ -38,9 +38,9 @@ pub struct Plan<T> {
     /// For each thread.
     workspaces: Buffer<T>,
     rounds: Rounds,
-    /// For single samples and small layers: all of a pass in one kernel, and what it works with.
+    /// For single samples and small layers: all of a pass, or of many steps, in one kernel; and what steps work with.
     online: Option<Places>,
-    of_online: Buffer<T>,
+    mirrors: Buffer<T>,
 }
 
 /// What the last pass was.
@@ -95,7 +95,7 @@ impl<T: Element> Plan<T> {
             stored,
             workspaces: Buffer::new(rounds.of_workspaces.end())?,
             settings,
-            of_online: Buffer::new(online.as_ref().map_or(0, Places::workspace))?,
+            mirrors: Buffer::new(online.as_ref().map_or(0, Places::workspace))?,
             passes,
             rounds,
             online,
@@ -349,6 +349,7 @@ impl<T: Element> Plan<T> {
         assert!(bound.is_none() || self.stored.is_some(), "a plan that stores gradients");
         let descent = optimizer.next(rate);
         if online {
+            // Also for the notebook's gradient, which does it again layer by layer: only where a diverged run goes back.
             self.back(network, Start::Loss(batch));
         }
         self.passed = Passed { aim: Aim::Predictions, back: false, ..self.passed }; // its parameters are gone
@@ -384,6 +385,7 @@ impl<T: Element> Plan<T> {
         batch: Batch<'_, T>,
         rate: Rate,
     ) -> f64 {
+        assert!((1..=self.n_samples).contains(&batch.x.rows()), "a batch that its plan is not made for");
         if self.is_online(optimizer, batch) {
             let (rate, mut loss) = ([optimizer.learning_rate(rate)], [0.0]);
             self.descend(network, optimizer, (batch, &[0]), (&rate, &mut loss));
@@ -422,7 +424,7 @@ impl<T: Element> Plan<T> {
         let steps = Steps { x: batch.x, y: batch.y, order, rates, exact };
         let parameters = network.buffer_mut().as_mut_slice();
         self.passed = Passed { aim: Aim::Predictions, n_samples: 1, online: true, back: false };
-        let taken = online.descend(steps, parameters, (activations, deltas), losses, self.of_online.as_mut_slice());
+        let taken = online.descend(steps, parameters, (activations, deltas), losses, self.mirrors.as_mut_slice());
         optimizer.set_steps(optimizer.steps() + taken as u64);
         taken
     }

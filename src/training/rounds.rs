@@ -17,7 +17,7 @@ use crate::parallel::{Part, Partition, Threads};
 /// The jobs of a step.
 #[derive(Debug)]
 pub(super) struct Rounds {
-    /// Those of the step that is being taken.
+    /// Those that take part: all, or where there is a pace, as the last step had it.
     pub(super) threads: usize,
     /// Whether they pay, where it depends on how fast they reach each other.
     pace: Option<Pace>,

@@ -32,7 +32,7 @@ pub trait Observer<T> {
     /// Asked every few milliseconds, between two steps: may the training go on?
     fn poll(&mut self) -> bool;
 
-    /// Whether it is to be told of this epoch.
+    /// Whether it is to be told of this epoch. It may be asked several times and ahead of time, and says always the same.
     fn wants(&self, _epoch: usize) -> bool {
         true
     }
@@ -66,12 +66,12 @@ pub struct Trainer<T> {
     /// Work since the last poll, and that of one step.
     work: usize,
     work_per_step: usize,
-    run: Run,
+    last: LastSteps,
 }
 
 /// The steps that were taken last: one, or several in one kernel.
 #[derive(Debug)]
-struct Run {
+struct LastSteps {
     /// The loss before each, and its learning rate.
     losses: [f64; SNAPSHOT],
     rates: [f64; SNAPSHOT],
@@ -145,7 +145,7 @@ impl<T: Element> Trainer<T> {
             steps: 0,
             work: 0,
             work_per_step: work_per_step(length, batches.batch_size()),
-            run: Run { losses: [0.0; SNAPSHOT], rates: [0.0; SNAPSHOT], order: [0; SNAPSHOT] },
+            last: LastSteps { losses: [0.0; SNAPSHOT], rates: [0.0; SNAPSHOT], order: [0; SNAPSHOT] },
             batches,
         })
     }
@@ -187,7 +187,7 @@ impl<T: Element> Trainer<T> {
     ///
     /// `Error::Stopped` where the observer has asked for it, at a whole step. `Error::Diverged` where the loss or a parameter
     /// is not finite; the network then has the parameters of the last step whose loss was, and the optimiser what belongs
-    /// to them. After either the trainer stands at some step of an epoch and is of no more use.
+    /// to them. The record of the epoch in which it was may be untouched. After either the trainer stands at some step of an epoch and is of no more use.
     pub fn run(
         &mut self,
         network: &mut Network<T>,
@@ -227,15 +227,15 @@ impl<T: Element> Trainer<T> {
             let n = self.steps_at_once(trainee, start, records.len(), observer);
             self.poll(n, observer)?;
             let before = self.steps;
-            let outcome = self.steps(trainee, start, n);
+            let outcome = self.take_steps(trainee, start, n);
             let taken = self.steps - before;
             for i in 0..taken {
                 let (record, number) = if per_epoch == 1 { (&mut records[i], 0) } else { (&mut records[0], batch + i) };
                 if number == 0 {
                     *record = Epoch::default();
                 }
-                record.loss += self.run.losses[i] * self.share(number);
-                record.learning_rate = self.run.rates[i];
+                record.loss += self.last.losses[i] * self.share(number);
+                record.learning_rate = self.last.rates[i];
             }
             outcome.map_err(|loss| self.go_back(trainee, start, loss, observer))?;
             if !self.steps.is_multiple_of(per_epoch) {
@@ -294,28 +294,28 @@ impl<T: Element> Trainer<T> {
 
     /// Takes so many steps, as `steps_at_once` has allowed. Where the loss before one is not finite it is the error, or nothing where
     /// a parameter is seen not to be finite; that step is not taken.
-    fn steps(&mut self, trainee: &mut Trainee<'_, T>, start: usize, n: usize) -> Result<(), Option<f64>> {
+    fn take_steps(&mut self, trainee: &mut Trainee<'_, T>, start: usize, n: usize) -> Result<(), Option<f64>> {
         let online = self.plan.is_online(trainee.optimizer, self.batches.all());
         let is_due = (self.steps - start).is_multiple_of(SNAPSHOT);
+        if online && !is_due {
+            return self.descend(trainee, n);
+        }
         let per_epoch = self.batches.per_epoch();
         let batch = self.batches.get(self.steps / per_epoch, self.steps % per_epoch);
-        if is_due || !online {
-            let loss = self.plan.pass(trainee.network, batch, Some(trainee.optimizer.steps()));
-            if !loss.is_finite() {
-                return Err(Some(loss));
-            }
-            if is_due && !trainee.network.is_finite() {
-                return Err(None);
-            }
-            self.run.losses[0] = loss;
+        let loss = self.plan.pass(trainee.network, batch, Some(trainee.optimizer.steps()));
+        if !loss.is_finite() {
+            return Err(Some(loss));
         }
         if is_due {
+            if !trainee.network.is_finite() {
+                return Err(None);
+            }
             self.snapshot.take(self.steps, trainee.network, trainee.optimizer);
         }
         if online {
-            return self.descend(trainee, n);
+            return self.descend(trainee, n); // from that pass on again, once in `SNAPSHOT` steps
         }
-        self.run.rates[0] = trainee.optimizer.learning_rate(self.rate);
+        (self.last.losses[0], self.last.rates[0]) = (loss, trainee.optimizer.learning_rate(self.rate));
         self.plan.update(trainee.network, trainee.optimizer, batch, self.rate);
         self.steps += 1;
         Ok(())
@@ -324,16 +324,12 @@ impl<T: Element> Trainer<T> {
     /// The same of single samples, in one kernel.
     fn descend(&mut self, trainee: &mut Trainee<'_, T>, n: usize) -> Result<(), Option<f64>> {
         let per_epoch = self.batches.per_epoch();
-        let Run { losses, rates, order } = &mut self.run;
+        let LastSteps { losses, rates, order } = &mut self.last;
         let (losses, rates, order) = (&mut losses[..n], &mut rates[..n], &mut order[..n]);
-        let (mut epoch, mut number) = (self.steps / per_epoch, self.steps % per_epoch);
         for (i, (rate, sample)) in rates.iter_mut().zip(order.iter_mut()).enumerate() {
+            let step = self.steps + i;
             *rate = trainee.optimizer.learning_rate_after(i as u64, self.rate);
-            *sample = self.batches.sample(epoch, number);
-            number += 1;
-            if number == per_epoch {
-                (epoch, number) = (epoch + 1, 0);
-            }
+            *sample = self.batches.sample(step / per_epoch, step % per_epoch);
         }
         let batch = (self.batches.all(), &*order);
         let taken = self.plan.descend(trainee.network, trainee.optimizer, batch, (rates, losses));

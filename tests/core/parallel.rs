@@ -2,8 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use ironprop::parallel::{self, Part, Partition};
+use ironprop::parallel::{self, Alone, Part, Partition};
 
 #[test]
 fn a_round_hands_out_each_job_once() {
@@ -151,4 +152,33 @@ fn a_jobs_parts_are_taken_once_in_a_round() {
         assert!(catch_unwind(AssertUnwindSafe(|| parts.take(0).get(0).len())).is_err());
         assert_eq!(parts.take(1).get(0).len(), 2);
     }
+}
+
+/// Rounds of a millisecond, `idle` apart, with a stall of four after every so many of them; how many of the last thousand rounds the
+/// caller did alone.
+fn alone(rounds_to_a_stall: usize, idle: u64) -> usize {
+    let (mut alone, mut now, mut count, mut with_workers) = (Alone::default(), Instant::now(), 0, 0);
+    for round in 0..3000 {
+        now += Duration::from_millis(1 + idle);
+        if alone.is_on(|| now) {
+            count += usize::from(round >= 2000);
+            continue;
+        }
+        alone.begin(now);
+        with_workers += 1;
+        if with_workers % rounds_to_a_stall == 0 {
+            let waited = Duration::from_millis(4);
+            now += waited;
+            alone.stall(now, waited);
+        }
+    }
+    count
+}
+
+#[test]
+fn callers_do_without_workers_that_often_keep_them_waiting_and_only_then() {
+    assert_eq!(alone(1000, 0), 0);
+    assert_eq!(alone(20, 0), 0, "a stall of 4 ms in 20 costs less than a second thread gains");
+    assert!(alone(2, 0) > 900, "a busy neighbour: {}", alone(2, 0));
+    assert!(alone(2, 25) > 800, "what passes between the rounds of a slow caller does not count: {}", alone(2, 25));
 }
