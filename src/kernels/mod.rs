@@ -4,7 +4,7 @@
 //! chooses one at run time. The algorithms are written once: for single registers the functions (`exp.rs`, `sigmoid.rs`,
 //! `log1p.rs`, `normal.rs`, `sin.rs`), on them the folder `activation`, and `optimizer.rs`; `product.rs` for products of
 //! matrices (`few_chains.rs` for tiny ones; `finish.rs`: what becomes of the chains); and on them the safe entries `dense.rs`, `update.rs`, `loss.rs` (with `regression.rs`, `cross_entropy.rs` and
-//! `softmax.rs`), `elementwise.rs`, and `online.rs` for one sample through a whole small network. `peak.rs` measures what
+//! `softmax.rs`), `elementwise.rs`, and `online.rs` for single samples, their passes and steps, in a whole small network. `peak.rs` measures what
 //! there is to be had.
 //! `reference.rs` is the definition of them all in naive loops, and the oracle of the tests.
 

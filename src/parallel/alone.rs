@@ -1,8 +1,9 @@
 //! `Alone`: when and how long callers do without workers, since these keep them waiting.
 //!
 //! A worker that has begun and then loses its core to something else is gone for a time slice of some milliseconds: a stall.
-//! A rare one costs less than the team gains. Where they are not rare the rounds are the caller's alone for a while, which is long
-//! against a stall and short against what another process may keep the core, and doubles with each stall that follows.
+//! A rare one costs less than the team gains. Where they are not rare the rounds are the caller's alone for a while, which doubles
+//! with each stall that follows: from what is short against the few milliseconds for which NumPy's BLAS goes on spinning, to what is
+//! long against a stall.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ const RARE: u32 = 4;
 const MOST_OF_A_ROUND: Duration = Duration::from_millis(5);
 
 /// The first while, and the longest.
-const FIRST: Duration = Duration::from_millis(10);
+const FIRST: Duration = Duration::from_millis(2);
 const LONGEST: Duration = Duration::from_millis(320);
 
 /// What is known of the rounds so far.

@@ -11,11 +11,10 @@
 
 use std::time::Duration;
 
-/// Steps before the first trial, and from one to the next: a trial that changes nothing doubles them, since on many cores six steps
-/// alone take as long as a hundred others.
-const FIRST: usize = 64;
-const LEAST: usize = 1024;
-const MOST: usize = 16 * LEAST;
+/// Steps before the first trial, and before the next one where it has changed the way, perhaps for what was over soon. A trial that
+/// changes nothing doubles them, up to `MOST`: on many cores six steps alone take as long as a hundred others.
+const LEAST: usize = 64;
+const MOST: usize = 256 * LEAST;
 
 /// Steps that are timed of each way, of which the one in the middle counts: not those that something has disturbed, nor the few
 /// for which far cores were lucky.
@@ -41,7 +40,7 @@ impl Pace {
     /// That of so many threads, which is not known yet.
     #[must_use]
     pub fn new(threads: usize) -> Self {
-        Self { most: threads, alone: false, period: FIRST, left: FIRST, took: [[Duration::ZERO; TIMED]; 2] }
+        Self { most: threads, alone: false, period: LEAST, left: LEAST, took: [[Duration::ZERO; TIMED]; 2] }
     }
 
     fn is_the_other_way(&self) -> bool {
@@ -73,7 +72,7 @@ impl Pace {
             });
             let changes = other < before.mul_f64(FASTER);
             self.alone ^= changes;
-            self.period = if changes { LEAST } else { (2 * self.period).clamp(LEAST, MOST) };
+            self.period = if changes { LEAST } else { MOST.min(2 * self.period) };
             self.left = self.period;
         }
     }

@@ -44,7 +44,7 @@ fn what_a_trial_costs_is_little() {
 fn threads_that_do_not_pay_are_left_until_they_do() {
     let mut pace = Pace::new(2);
     for took in [(26, 40), (26, 18), (26, 40), (26, 18)] {
-        steps(&mut pace, 32 * 1024, took); // the longest time to the next trial, twice
+        steps(&mut pace, 2 * 16 * 1024, took); // the longest time to the next trial, twice
         let price = price(steps(&mut pace, 100_000, took), took);
         assert!(price < 1.01, "{took:?}: {price}");
     }
