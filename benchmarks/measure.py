@@ -29,8 +29,6 @@ class Effort:
     rounds: int
     seconds: float  # that one measurement lasts, at least
     fewest_steps: int = 8  # in one measurement
-    # Threads of a BLAS spin for some 25 ms after their last work, on a core that the next one needs.
-    pause: float = 0.04
 
 
 FULL = Effort(rounds=11, seconds=0.04)
@@ -78,7 +76,7 @@ def race(contestants: dict[str, Contestant], effort: Effort, restore: Callable[[
             # In an order of its own, so that nobody always follows the same one.
             for name in Random(turn).sample(names, len(names)):  # noqa: S311 - no secret
                 restore()
-                time.sleep(effort.pause)
+                _wait_for_idle_threads()
                 contestants[name](1)  # warms the caches
                 # What a call does once (copies, memory that is touched for the first time) is in both.
                 once = _elapsed(contestants[name], 1)
@@ -89,6 +87,19 @@ def race(contestants: dict[str, Contestant], effort: Effort, restore: Callable[[
         if garbage_was_collected:
             gc.enable()
     return Race(seconds)
+
+
+def _wait_for_idle_threads() -> None:
+    """Wait until this process rests, but no longer than half a second.
+
+    Threads of a BLAS go on spinning after their last work (OpenBLAS was seen to do so for 100 ms),
+    on a core that the next contestant needs.
+    """
+    for _ in range(50):
+        before = time.process_time()
+        time.sleep(0.01)
+        if time.process_time() - before < 0.002:
+            return
 
 
 def _elapsed(contestant: Contestant, steps: int) -> float:

@@ -41,9 +41,9 @@ LIMIT = 1.5  # that the cost per operation of two neighbours may differ
 NEAR = 1.25  # from which on a pair is measured again
 SHORTER = 0.95  # of the smaller step's time, below which the larger one took less time
 
-FULL = Effort(rounds=5, seconds=0.02, fewest_steps=1, pause=0.0)
-QUICK = Effort(rounds=1, seconds=0.002, fewest_steps=1, pause=0.0)
-AGAIN = Effort(rounds=9, seconds=0.02, fewest_steps=1, pause=0.0)
+FULL = Effort(rounds=5, seconds=0.02, fewest_steps=1)
+QUICK = Effort(rounds=1, seconds=0.002, fewest_steps=1)
+AGAIN = Effort(rounds=9, seconds=0.02, fewest_steps=1)
 
 QUICK_FLOPS = 100_000_000  # of a step: a smoke test leaves larger ones out
 

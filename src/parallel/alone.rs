@@ -1,9 +1,9 @@
 //! `Alone`: when and how long callers do without workers, since these keep them waiting.
 //!
 //! A worker that has begun and then loses its core to something else is gone for a time slice of some milliseconds: a stall.
-//! A rare one costs less than the team gains. Where they are not rare the rounds are the caller's alone for a while, which doubles
-//! with each stall that follows: from what is short against the few milliseconds for which NumPy's BLAS goes on spinning, to what is
-//! long against a stall.
+//! A rare one costs less than the team gains. Where they are not rare the rounds are the caller's alone for a while, short at
+//! first, since what takes the core may soon be over (the threads of NumPy's BLAS spin for a tenth of a second after their last
+//! work), and twice as long with each stall that follows, until it is long against a stall.
 
 use std::time::{Duration, Instant};
 
