@@ -155,7 +155,7 @@ impl<T: Element> Plan<T> {
     }
 
     fn run(&mut self, network: &Network<T>, x: Matrix<'_, T>, aim: Aim, batch: Option<Batch<'_, T>>) -> f64 {
-        assert!((1..=self.n_samples).contains(&x.rows()), "a batch that its plan is not made for");
+        self.assert_is_for(x.rows());
         if matches!(aim, Aim::Step(_)) {
             self.rounds.begin();
         }
@@ -199,6 +199,10 @@ impl<T: Element> Plan<T> {
             self.way_back(alone, parameters, x.rows());
         }
         batch.map_or(0.0, |batch| self.settings.loss.of_batch(&self.errors[..x.rows()], batch.y.columns()))
+    }
+
+    fn assert_is_for(&self, n_samples: usize) {
+        assert!((1..=self.n_samples).contains(&n_samples), "a batch that its plan is not made for");
     }
 
     /// Whether such a pass takes the error back to every layer; that of the notebook's gradient leaves it to `update`.

@@ -64,8 +64,8 @@ const JOB_SAMPLES: usize = 128;
 /// What an output costs beside its products, its activation above all, in floating-point operations.
 const WORK_PER_OUTPUT: usize = 40;
 
-/// Floating-point operations of a step from which on threads pay wherever their cores are: some milliseconds, of which the
-/// exchange is a small part.
+/// Floating-point operations of a step from which on threads pay wherever their cores are: a millisecond of one core, of
+/// which the exchange is a small part.
 const MOST_PACED: usize = 64_000_000;
 
 impl Rounds {

@@ -112,6 +112,8 @@ impl<T: Element> Snapshot<T> {
 struct Trainee<'a, T> {
     network: &'a mut Network<T>,
     optimizer: &'a mut Optimizer<T>,
+    /// Its steps are of single samples, which one kernel takes.
+    online: bool,
 }
 
 impl<T: Element> Trainer<T> {
@@ -187,7 +189,8 @@ impl<T: Element> Trainer<T> {
     ///
     /// `Error::Stopped` where the observer has asked for it, at a whole step. `Error::Diverged` where the loss or a parameter
     /// is not finite; the network then has the parameters of the last step whose loss was, and the optimiser what belongs
-    /// to them. The record of the epoch in which it was may be untouched. After either the trainer stands at some step of an epoch and is of no more use.
+    /// to them. The record of the epoch in which it was may be untouched. After either the trainer stands at some step of an
+    /// epoch and is of no more use.
     pub fn run(
         &mut self,
         network: &mut Network<T>,
@@ -197,7 +200,8 @@ impl<T: Element> Trainer<T> {
         epochs: &mut [Epoch],
     ) -> Result<(), Error> {
         self.rate = rate;
-        let mut trainee = Trainee { network, optimizer };
+        let online = self.plan.is_online(optimizer, self.batches.all());
+        let mut trainee = Trainee { network, optimizer, online };
         // What the caller may have changed since is not to be gone back behind.
         let start = self.steps;
         let result = self.all(&mut trainee, start, observer, epochs);
@@ -279,7 +283,7 @@ impl<T: Element> Trainer<T> {
         n_epochs: usize,
         observer: &impl Observer<T>,
     ) -> usize {
-        if !self.plan.is_online(trainee.optimizer, self.batches.all()) {
+        if !trainee.online {
             return 1;
         }
         let per_epoch = self.batches.per_epoch();
@@ -295,9 +299,8 @@ impl<T: Element> Trainer<T> {
     /// Takes so many steps, as `steps_at_once` has allowed. Where the loss before one is not finite it is the error, or nothing where
     /// a parameter is seen not to be finite; that step is not taken.
     fn take_steps(&mut self, trainee: &mut Trainee<'_, T>, start: usize, n: usize) -> Result<(), Option<f64>> {
-        let online = self.plan.is_online(trainee.optimizer, self.batches.all());
         let is_due = (self.steps - start).is_multiple_of(SNAPSHOT);
-        if online && !is_due {
+        if trainee.online && !is_due {
             return self.descend(trainee, n);
         }
         let per_epoch = self.batches.per_epoch();
@@ -312,7 +315,7 @@ impl<T: Element> Trainer<T> {
             }
             self.snapshot.take(self.steps, trainee.network, trainee.optimizer);
         }
-        if online {
+        if trainee.online {
             return self.descend(trainee, n); // from that pass on again, once in `SNAPSHOT` steps
         }
         (self.last.losses[0], self.last.rates[0]) = (loss, trainee.optimizer.learning_rate(self.rate));

@@ -64,7 +64,7 @@ impl<T: Element> Plan<T> {
         batch: Batch<'_, T>,
         rate: Rate,
     ) -> f64 {
-        assert!((1..=self.n_samples).contains(&batch.x.rows()), "a batch that its plan is not made for");
+        self.assert_is_for(batch.x.rows());
         if self.is_online(optimizer, batch) {
             let (rate, mut loss) = ([optimizer.learning_rate(rate)], [0.0]);
             self.descend(network, optimizer, (batch, &[0]), (&rate, &mut loss));
