@@ -250,7 +250,7 @@ pub trait Vector: Arithmetic {
 /// functions that are longer than what the CPU looks ahead (the sigmoid of 8 numbers of `f64` takes 17 cycles at avx2
 /// instead of 27).
 #[derive(Clone, Copy)]
-pub(super) struct Pair<V>(V, V);
+pub(super) struct Pair<V>(pub(super) V, pub(super) V);
 
 macro_rules! on_both {
     ($($method:ident($($argument:ident),*);)*) => {$(

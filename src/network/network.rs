@@ -13,7 +13,7 @@ pub fn stride_of<T>(width: usize, rows: usize) -> usize {
     const FEW_SETS: usize = 512;
     const HALF_CACHE: usize = 16 * 1024;
     let bytes = width.saturating_mul(size_of::<T>());
-    let crowded = bytes.is_multiple_of(FEW_SETS) && bytes.saturating_mul(rows) > HALF_CACHE;
+    let crowded = rows > 1 && bytes.is_multiple_of(FEW_SETS) && bytes.saturating_mul(rows) > HALF_CACHE;
     if crowded { width + LINE / size_of::<T>() } else { width }
 }
 

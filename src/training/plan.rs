@@ -87,7 +87,7 @@ impl<T: Element> Plan<T> {
         let passes = Passes::of(network, n_samples, &settings)?;
         let too_large = Error::OutOfMemory { numbers: usize::MAX };
         let online = passes.places::<T>();
-        let rounds = Rounds::of::<T>(&passes, n_samples, &settings, online.is_some());
+        let rounds = Rounds::of::<T>(&passes, n_samples, &settings);
         let stored = settings.stores_gradients.then(|| Stored::of(network)).transpose()?;
         Ok(Self {
             n_samples,

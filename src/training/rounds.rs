@@ -69,14 +69,14 @@ const WORK_PER_OUTPUT: usize = 40;
 const MOST_PACED: usize = 64_000_000;
 
 impl Rounds {
-    pub(super) fn of<T: Element>(passes: &Passes, n_samples: usize, settings: &Settings, online: bool) -> Self {
+    pub(super) fn of<T: Element>(passes: &Passes, n_samples: usize, settings: &Settings) -> Self {
         let n = passes.layers.len();
         let of_layer = |layer: &Dense| {
             let products = layer.n_inputs().saturating_mul(layer.width()).saturating_mul(6);
             products.saturating_add(layer.width().saturating_mul(WORK_PER_OUTPUT))
         };
         let work = passes.layers.iter().map(of_layer).fold(0, usize::saturating_add).saturating_mul(n_samples);
-        let threads = if online { 1 } else { settings.threads.for_work(work) };
+        let threads = settings.threads.for_work(work);
         let paces = threads > 1 && matches!(settings.threads, Threads::AtMost(_)) && work < MOST_PACED;
         let samples = Self::samples::<T>(passes, n_samples, threads);
         let columns = |layer| {

@@ -202,10 +202,11 @@ impl Case {
         let (mut layers, mut parameters, mut row) = (Vec::new(), 0, 0);
         for pair in sizes.windows(2) {
             let (n_inputs, n_outputs) = (pair[0], pair[1]);
-            let stride = n_outputs.next_multiple_of(self.level.lanes::<T>());
-            layers.push(Place { n_inputs, n_outputs, activation, stride, parameters, row });
+            let width = n_outputs.next_multiple_of(self.level.lanes::<T>());
+            let stride = width + n_inputs % 2 * self.level.lanes::<T>();
+            layers.push(Place { n_inputs, n_outputs, activation, width, stride, parameters, row });
             parameters += (n_inputs + 1) * stride;
-            row += stride;
+            row += width;
         }
         let places = Places::new::<T>(self.level, layers);
         let (x, y) = (self.numbers::<T>(sizes[0]), self.numbers(sizes[sizes.len() - 1]));

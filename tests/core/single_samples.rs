@@ -137,7 +137,7 @@ fn check<T: Element>(case: Case, level: Level) {
 fn steps_taken_together_are_those_taken_one_by_one() {
     let schedule = Schedule { rate: 0.05, shape: Shape::Cosine { steps: 150.0, last: 0.01 }, warm_up: 20 };
     for level in levels() {
-        for sizes in [&[2, 2, 2, 1][..], &[4, 16, 16, 1], &[1, 1], &[3, 9, 17, 33, 2]] {
+        for sizes in [&[2, 2, 2, 1][..], &[4, 16, 16, 1], &[1, 1], &[3, 9, 17, 33, 2], &[5, 150, 64, 81, 18]] {
             for (n_samples, seed) in [(1, None), (3, None), (3, Some(7)), (70, Some(8))] {
                 for &(_, gradient) in Gradient::ALL {
                     let activation = Activation::Sigmoid; // not 0 at 0, which is in the padding

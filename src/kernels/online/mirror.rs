@@ -1,0 +1,99 @@
+//! Mirrors: for each layer but the first its weights transposed, in rows as wide as those of the layer before.
+//!
+//! Here the chains of an input gradient lie in lanes, as those of the forward pass do in the weights themselves. A mirror takes
+//! the steps of its weights, whose gradients are single products: the same numbers come out.
+
+use super::Place;
+use super::passes::{Chains, down_the_rows, for_each_register};
+use crate::kernels::activation::Derivative;
+use crate::kernels::vector::{Arithmetic, Element, Pair, Vector};
+
+/// The mirror of one layer's weights.
+pub(super) struct Mirror<T> {
+    pub(super) start: *mut T,
+    /// The row after the last: ones, with zeros for the padding.
+    pub(super) mask: *mut T,
+    /// The width of a row: that of the layer before.
+    pub(super) width: usize,
+}
+
+impl<T: Element> Mirror<T> {
+    /// Copies the weights, transposed in blocks of whole registers as far as they go.
+    ///
+    /// # Safety
+    ///
+    /// The pointers are those of the layer, and the CPU has the instructions of `V`.
+    #[inline(always)]
+    pub(super) unsafe fn fill<V: Vector<Element = T>>(&self, weights: *const T, layer: &Place) {
+        let &Place { n_inputs, n_outputs, stride, .. } = layer;
+        let (inputs, outputs) = (n_inputs / V::LANES * V::LANES, n_outputs / V::LANES * V::LANES);
+        // SAFETY: rows and columns are those of the weights, and of the mirror.
+        unsafe {
+            for input in (0..inputs).step_by(V::LANES) {
+                for output in (0..outputs).step_by(V::LANES) {
+                    let to = self.start.add(output * self.width + input);
+                    V::transpose(weights.add(input * stride + output), stride, to, self.width);
+                }
+            }
+            for output in 0..n_outputs {
+                let row = self.start.add(output * self.width);
+                for input in if output < outputs { inputs } else { 0 }..n_inputs {
+                    row.add(input).write(*weights.add(input * stride + output));
+                }
+                for padding in n_inputs..self.width {
+                    row.add(padding).write(T::ZERO);
+                }
+            }
+            for input in 0..self.width {
+                self.mask.add(input).write(if input < n_inputs { T::ONE } else { T::ZERO });
+            }
+        }
+    }
+
+    /// The deltas of the layer before. Those of its padding are zeros, or NaN where a delta is infinite, which nothing else reads.
+    ///
+    /// # Safety
+    ///
+    /// The pointers are those of the layer, and the CPU has the instructions of `V`.
+    #[inline(always)]
+    pub(super) unsafe fn input_gradient<V: Vector<Element = T>, D: Derivative>(
+        &self,
+        deltas: *const T,
+        input: *const T,
+        out: *mut T,
+    ) {
+        // SAFETY: rows are whole registers, one for each delta.
+        unsafe {
+            for_each_register!(V, self.width, |Registers, column| {
+                let mut chain = Registers::<V>::splat(T::ZERO);
+                let (start, end) = (self.start.add(column), self.mask.add(column));
+                down_the_rows!(start, end, self.width, deltas, |row, delta| {
+                    chain = Registers::<V>::splat(*delta).mul_add(Registers::<V>::load(row), chain);
+                });
+                let slope = Registers::<V>::load(input.add(column)).slope::<D>();
+                chain.mul(slope).flush_subnormal().store(out.add(column));
+            });
+        }
+    }
+
+    /// The step of the weights once more; padding stays zero, or becomes NaN as above.
+    ///
+    /// # Safety
+    ///
+    /// As for `input_gradient`.
+    #[inline(always)]
+    pub(super) unsafe fn update<V: Vector<Element = T>>(&self, learning_rate: T, input: *const T, deltas: *const T) {
+        // SAFETY: as above.
+        unsafe {
+            for_each_register!(V, self.width, |Registers, column| {
+                let (zero, learning_rate) = (Registers::<V>::splat(T::ZERO), Registers::<V>::splat(learning_rate));
+                let (start, end) = (self.start.add(column), self.mask.add(column));
+                let input = Registers::<V>::load(input.add(column)).mul(Registers::<V>::load(end));
+                down_the_rows!(start, end, self.width, deltas, |row, delta| {
+                    let gradient = input.mul_add(Registers::<V>::splat(*delta), zero).flush_subnormal();
+                    gradient.neg_mul_add(learning_rate, Registers::<V>::load(row)).store(row);
+                });
+            });
+        }
+    }
+}
