@@ -130,9 +130,9 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
 }
 
 /// The activation finishes a chain.
-struct Activate<T, F> {
-    out: Rows<*mut T>,
-    function: PhantomData<F>,
+pub(super) struct Activate<T, F> {
+    pub(super) out: Rows<*mut T>,
+    pub(super) function: PhantomData<F>,
 }
 
 impl<T: Element, F: Function> Finish<T> for Activate<T, F> {
@@ -237,10 +237,10 @@ impl<T: Element> Kernel<T> for InputGradient<'_, T> {
 }
 
 /// The derivative finishes a chain.
-struct Derive<T, D> {
-    out: Rows<*mut T>,
-    stored: Rows<*const T>,
-    derivative: PhantomData<D>,
+pub(super) struct Derive<T, D> {
+    pub(super) out: Rows<*mut T>,
+    pub(super) stored: Rows<*const T>,
+    pub(super) derivative: PhantomData<D>,
 }
 
 impl<T: Element, D: Derivative> Finish<T> for Derive<T, D> {

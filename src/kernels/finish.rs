@@ -34,6 +34,13 @@ pub(super) struct AtRest<T> {
     pub width: usize,
 }
 
+impl<T> AtRest<T> {
+    /// All of a product, or of a panel that is finished as one.
+    pub(super) fn all(rest: Rows<*const T>, rows: usize, width: usize) -> Self {
+        Self { rest, rows: 0..rows, column: 0, width }
+    }
+}
+
 /// A `Finish` at a level, behind a pointer: the loop nest is compiled once, whatever becomes of its chains.
 pub(super) trait FinishAll<T> {
     /// Finishes them.
@@ -64,9 +71,9 @@ impl<V: Vector, F: Finish<V::Element>> FinishAll<V::Element> for AtLevel<'_, V, 
 }
 
 /// A function of its own for each way to finish.
-struct Finishing<'a, T, F> {
-    finish: &'a F,
-    chains: AtRest<T>,
+pub(super) struct Finishing<'a, T, F> {
+    pub(super) finish: &'a F,
+    pub(super) chains: AtRest<T>,
 }
 
 impl<T: Element, F: Finish<T>> Kernel<T> for Finishing<'_, T, F> {

@@ -33,6 +33,7 @@ pub(super) fn height(most: usize, rows: usize) -> usize {
 }
 
 /// The chains of all rows in some registers of columns.
+#[derive(Clone, Copy)]
 pub(super) struct Tiles<T> {
     pub rows: usize,
     pub depth: usize,

@@ -4,8 +4,8 @@
 //! chooses one at run time. The algorithms are written once: for single registers the functions (`exp.rs`, `sigmoid.rs`,
 //! `log1p.rs`, `normal.rs`, `sin.rs`), on them the folder `activation`, and `optimizer.rs`; `product.rs` for products of
 //! matrices (`few_chains.rs` for tiny ones; `finish.rs`: what becomes of the chains); and on them the safe entries `dense.rs`, `update.rs`, `loss.rs` (with `regression.rs`, `cross_entropy.rs` and
-//! `softmax.rs`), `elementwise.rs`, and `online.rs` for single samples, their passes and steps, in a whole small network. `peak.rs` measures what
-//! there is to be had.
+//! `softmax.rs`), `elementwise.rs`, and for all layers in one kernel `online.rs`, of single samples, and `small.rs`, of batches through small
+//! networks (`layout.rs`: where layers lie; `mirror.rs`: transposed weights). `peak.rs` measures what there is to be had.
 //! `reference.rs` is the definition of them all in naive loops, and the oracle of the tests.
 
 #![allow(unsafe_code)] // raw pointers and SIMD, behind safe entries that check every size
@@ -20,11 +20,13 @@ pub mod elementwise;
 mod exp;
 mod few_chains;
 mod finish;
+pub mod layout;
 mod level;
 mod log1p;
 pub mod loss;
 mod matrix;
 mod micro_kernel;
+mod mirror;
 mod normal;
 pub mod online;
 pub mod optimizer;
@@ -37,6 +39,7 @@ pub mod reference;
 mod regression;
 mod sigmoid;
 mod sin;
+pub mod small;
 mod softmax;
 pub mod update;
 mod vector;

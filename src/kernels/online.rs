@@ -7,77 +7,36 @@
 //! goes through transposed weights that take the same steps (`mirror.rs`). The chains are those of the other kernels, so the bits
 //! are too.
 
-mod mirror;
-mod passes;
+pub(super) mod passes;
 
-use super::activation::Activation;
+use super::layout::{Layout, Place, TOO_LARGE};
 use super::level::{Kernel, Level};
 use super::matrix::Matrix;
 use super::vector::{Element, Vector};
 use passes::{Numbers, backward, forward};
 
-/// Where a layer lies: its weights, row by row, and then its biases in the parameters, and its row in the activations and
-/// in the deltas.
-#[derive(Clone, Copy, Debug)]
-pub struct Place {
-    /// Width of the input.
-    pub n_inputs: usize,
-    /// Width of the output.
-    pub n_outputs: usize,
-    /// What makes activations of the pre-activations.
-    pub activation: Activation,
-    /// The width of a row: whole registers.
-    pub width: usize,
-    /// Numbers from one row of its parameters to the next.
-    pub stride: usize,
-    /// Where its parameters begin.
-    pub parameters: usize,
-    /// Where its row begins among the activations, and among the deltas.
-    pub row: usize,
-}
-
-/// The layers of a network, checked once, and the lengths of the slices that hold them.
+/// A network for single samples.
 #[derive(Debug)]
-pub struct Places {
+pub struct Online {
     level: Level,
     lanes: usize,
-    layers: Vec<Place>,
-    n_parameters: usize,
-    n_activations: usize,
+    layout: Layout,
     n_mirrored: usize,
 }
 
-impl Places {
-    /// Checks a chain of layers that lie one after the other.
+impl Online {
+    /// One for layers that lie so.
     ///
     /// # Panics
     ///
-    /// If there is none, one does not take what the one before gives, a row is no whole number of registers, they do
-    /// not follow each other, or an activation needs more than its results for the way back.
+    /// If a row is no whole number of registers, or there is more than one of each layer.
     #[must_use]
-    pub fn new<T: Element>(level: Level, layers: Vec<Place>) -> Self {
-        assert!(!layers.is_empty(), "no layers");
+    pub fn new<T: Element>(level: Level, layout: Layout) -> Self {
         let lanes = level.lanes::<T>();
-        let (mut n_parameters, mut n_activations, mut n_mirrored) = (0_usize, 0_usize, 0_usize);
-        let mut width_before = 0_usize;
-        let mut n_inputs = layers[0].n_inputs;
-        for layer in &layers {
-            assert!(Self::knows(layer.activation), "the derivative comes from the result");
-            assert_eq!(layer.n_inputs, n_inputs, "a layer takes what the one before gives");
-            let whole = layer.width >= layer.n_outputs && layer.width.is_multiple_of(lanes);
-            assert!(whole && layer.stride >= layer.width, "rows are whole registers");
-            assert_eq!(layer.parameters, n_parameters, "parameters follow each other");
-            assert_eq!(layer.row, n_activations, "rows follow each other");
-            let size = layer.n_inputs.checked_add(1).and_then(|rows| rows.checked_mul(layer.stride));
-            let end = size.and_then(|size| size.checked_add(n_parameters));
-            n_parameters = end.expect("the size of a network overflows");
-            n_activations = layer.width.checked_add(n_activations).expect("the size of a network overflows");
-            let size = width_before.checked_mul(layer.n_outputs.saturating_add(1));
-            let end = size.and_then(|size| size.checked_add(n_mirrored));
-            n_mirrored = end.expect("the size of a network overflows");
-            (n_inputs, width_before) = (layer.n_outputs, layer.width);
-        }
-        Self { level, lanes, layers, n_parameters, n_activations, n_mirrored }
+        assert!(layout.n_samples == 1, "one row of each layer");
+        assert!(layout.layers.iter().all(|layer| layer.width.is_multiple_of(lanes)), "rows are whole registers");
+        let n_mirrored = layout.mirrors().try_fold(0_usize, |sum, size| sum.checked_add(size?)).expect(TOO_LARGE);
+        Self { level, lanes, layout, n_mirrored }
     }
 
     /// Numbers of workspace that `descend` takes.
@@ -86,22 +45,11 @@ impl Places {
         self.n_mirrored
     }
 
-    /// Whether layers may have this activation: here nothing is kept but results, and they are of single numbers.
-    #[must_use]
-    pub fn knows(activation: Activation) -> bool {
-        !activation.keeps_derivative() && activation != Activation::Softmax
-    }
-
-    fn last(&self) -> &Place {
-        &self.layers[self.layers.len() - 1]
-    }
-
     fn check<T: Element>(&self, (x, y): (usize, Option<usize>), (parameters, activations): (usize, usize)) {
         assert_eq!(self.lanes, self.level.lanes::<T>(), "made for another number type");
-        assert_eq!(x, self.layers[0].n_inputs, "width of x");
-        assert!(y.is_none_or(|y| y == self.last().n_outputs), "width of the targets");
-        assert_eq!(parameters, self.n_parameters, "number of parameters");
-        assert_eq!(activations, self.n_activations, "number of activations");
+        self.layout.check((1, x), parameters, activations);
+        let n_outputs = self.layout.layers.last().map(|last| last.n_outputs);
+        assert!(y.is_none_or(|y| Some(y) == n_outputs), "width of the targets");
     }
 
     /// Fills the activations for `x` and returns the loss against `y`, if there are targets.
@@ -117,7 +65,7 @@ impl Places {
     ) -> f64 {
         self.check::<T>((x.len(), y.map(<[T]>::len)), (parameters.len(), activations.len()));
         let y = y.unwrap_or_default();
-        self.level.run(ForwardPass { places: self, x, y, parameters, activations })
+        self.level.run(ForwardPass { layers: &self.layout.layers, x, y, parameters, activations })
     }
 
     /// Takes steps as long as the loss is finite: fills the loss before each of them, the first that is not included, and
@@ -137,12 +85,12 @@ impl Places {
         let Steps { x, y, order, rates, .. } = steps;
         let widths = (x.columns(), Some(y.columns()));
         self.check::<T>(widths, (parameters.len(), activations.len()));
-        assert_eq!(deltas.len(), self.n_activations, "number of deltas");
+        assert_eq!(deltas.len(), self.layout.n_activations, "number of deltas");
         assert!(workspace.len() >= self.n_mirrored, "the workspace is too small");
         assert_eq!((rates.len(), losses.len()), (order.len(), order.len()), "rates, losses");
         let n_samples = x.rows().min(y.rows());
         assert!(order.iter().all(|sample| *sample < n_samples), "no such sample");
-        self.level.run(Descend { places: self, steps, parameters, activations, deltas, losses, workspace })
+        self.level.run(Descend { network: self, steps, parameters, activations, deltas, losses, workspace })
     }
 }
 
@@ -162,7 +110,7 @@ pub struct Steps<'a, T> {
 }
 
 struct ForwardPass<'a, T> {
-    places: &'a Places,
+    layers: &'a [Place],
     x: &'a [T],
     y: &'a [T],
     parameters: &'a [T],
@@ -174,14 +122,14 @@ impl<T: Element> Kernel<T> for ForwardPass<'_, T> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) -> f64 {
-        let Self { places, x, y, parameters, activations } = self;
+        let Self { layers, x, y, parameters, activations } = self;
         // SAFETY: `check` has seen that the slices hold what the layers' places say.
-        unsafe { forward::<V>(&places.layers, (x.as_ptr(), y), parameters.as_ptr(), activations.as_mut_ptr()) }
+        unsafe { forward::<V>(layers, (x.as_ptr(), y), parameters.as_ptr(), activations.as_mut_ptr()) }
     }
 }
 
 struct Descend<'a, T> {
-    places: &'a Places,
+    network: &'a Online,
     steps: Steps<'a, T>,
     parameters: &'a mut [T],
     activations: &'a mut [T],
@@ -195,14 +143,14 @@ impl<T: Element> Kernel<T> for Descend<'_, T> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) -> usize {
-        let Self { places, steps, parameters, activations, deltas, losses, workspace } = self;
+        let Self { network, steps, parameters, activations, deltas, losses, workspace } = self;
         let Steps { x, y, order, rates, exact } = steps;
-        let layers = &places.layers[..];
+        let layers = &network.layout.layers[..];
         let numbers = Numbers {
             parameters: parameters.as_mut_ptr(),
             activations: activations.as_mut_ptr(),
             deltas: deltas.as_mut_ptr(),
-            mirrors: workspace[..places.n_mirrored].as_mut_ptr_range(),
+            mirrors: workspace[..network.n_mirrored].as_mut_ptr_range(),
         };
         // SAFETY: `descend` has checked the widths of the samples, and that the slices hold what the layers' places say.
         unsafe {

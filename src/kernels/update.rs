@@ -152,17 +152,24 @@ impl<T: Element, A: Advance, const PENALISED: bool> Kernel<T> for Update<'_, T, 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
         let (descent, of_biases) = (self.descent, self.descent.of_biases());
-        let finish = |descent, places| Descend::<'_, T, A, PENALISED> { descent, places, rule: PhantomData };
+        let finish = |descent, places| Descend::<'_, T, A, PENALISED>::new(descent, places);
         // SAFETY: `update` has checked the sizes of the parameters and of the states that the rule has.
         unsafe { self.sums.run::<V, _>(|places| finish(descent, places), |places| finish(&of_biases, places)) };
     }
 }
 
 /// A chain is a gradient, and the step is taken where it is.
-struct Descend<'a, T, A, const PENALISED: bool> {
+pub(super) struct Descend<'a, T, A, const PENALISED: bool> {
     descent: &'a Descent<T>,
     places: [Rows<*mut T>; 3],
     rule: PhantomData<A>,
+}
+
+impl<'a, T, A, const PENALISED: bool> Descend<'a, T, A, PENALISED> {
+    /// The step of these parameters and their states.
+    pub(super) fn new(descent: &'a Descent<T>, places: [Rows<*mut T>; 3]) -> Self {
+        Self { descent, places, rule: PhantomData }
+    }
 }
 
 impl<T: Element, A: Advance, const PENALISED: bool> Finish<T> for Descend<'_, T, A, PENALISED> {

@@ -13,6 +13,7 @@ mod schedule;
 mod settings;
 mod stored;
 mod trainer;
+mod whole;
 
 pub use batches::{Batch, Batches};
 pub use dropout::Dropout;

@@ -8,7 +8,6 @@ use super::dropout::Dropout;
 use super::rounds::Block;
 use super::settings::Settings;
 use crate::error::Error;
-use crate::kernels::online::{Place, Places};
 use crate::kernels::update::{self, Parameters};
 use crate::kernels::{Activation, Descent, Element, Level, Loss, Matrix, MatrixMut, Slope, dense, loss};
 use crate::network::{Dense, Network, stride_of};
@@ -63,14 +62,8 @@ pub(super) struct Passes {
     pub(super) derivatives: Vec<usize>,
     pub(super) loss: Loss,
     dropout: Dropout,
-    n_samples: usize,
+    pub(super) n_samples: usize,
 }
-
-/// Bytes of the parameters up to which single samples go through the network in one kernel, and of the mirrors of its weights:
-/// beyond them memory is what counts, and two threads or fewer copies are faster. 256-256-256-16 takes 0.75 of the time in
-/// float64, 512-512-512-10, whose mirrors have 2 MB, twice as much (Zen 4, 1 MiB of L2, 32 of L3).
-const ONLINE_BYTES: usize = 8 << 20;
-const MIRRORED_BYTES: usize = 1 << 20;
 
 impl Passes {
     pub(super) fn of<T: Element>(network: &Network<T>, n_samples: usize, settings: &Settings) -> Result<Self, Error> {
@@ -129,30 +122,8 @@ impl Passes {
         2 * self.layers.len() + layer
     }
 
-    fn keeps_derivatives(&self, layer: usize) -> bool {
+    pub(super) fn keeps_derivatives(&self, layer: usize) -> bool {
         self.derivatives[layer] < self.derivatives[layer + 1]
-    }
-
-    /// The layers for single samples, if they are small and do nothing special.
-    pub(super) fn places<T: Element>(&self) -> Option<Places> {
-        let plain = |(i, layer): (usize, &Dense)| Places::knows(layer.activation()) && !self.keeps_derivatives(i);
-        let end = self.layers.last().map_or(0, |layer| layer.rows(0..layer.n_inputs() + 1).end);
-        let small = self.n_samples == 1 && end <= ONLINE_BYTES / size_of::<T>();
-        if !small || self.loss != Loss::HalfSquaredError || !self.layers.iter().enumerate().all(plain) {
-            return None;
-        }
-        let places = self.layers.iter().zip(&self.starts).map(|(layer, &row)| Place {
-            n_inputs: layer.n_inputs(),
-            n_outputs: layer.n_outputs(),
-            activation: layer.activation(),
-            width: layer.width(),
-            stride: layer.stride(),
-            parameters: layer.rows(0..0).start,
-            row,
-        });
-        let narrowest = self.layers.iter().map(Dense::n_outputs).min().unwrap_or(0);
-        let places = Places::new::<T>(self.level.for_rows_of::<T>(narrowest), places.collect());
-        (places.workspace() <= MIRRORED_BYTES / size_of::<T>()).then_some(places)
     }
 
     /// The outputs (B, O) of a layer without their padding, from where its rows begin.

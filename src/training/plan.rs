@@ -9,6 +9,7 @@
 //! functions, bit for bit.
 
 mod gradients;
+mod small;
 mod steps;
 
 use std::ops::Range;
@@ -20,7 +21,8 @@ use super::rounds::Rounds;
 use super::settings::{Gradient, Settings};
 use super::stored::Stored;
 use crate::error::Error;
-use crate::kernels::online::Places;
+use crate::kernels::online::Online;
+use crate::kernels::small::Small;
 use crate::kernels::{Buffer, Element, Matrix, MatrixMut, zeros};
 use crate::network::Network;
 use crate::parallel::{self, Parts};
@@ -41,8 +43,10 @@ pub struct Plan<T> {
     workspaces: Buffer<T>,
     rounds: Rounds,
     /// For single samples and small layers: all of a pass, or of many steps, in one kernel; and what steps work with.
-    online: Option<Places>,
+    online: Option<Online>,
     mirrors: Buffer<T>,
+    /// For batches of one job through small layers: all layers of a pass or of a step in one kernel.
+    small: Option<Small>,
 }
 
 /// What the last pass was.
@@ -86,8 +90,11 @@ impl<T: Element> Plan<T> {
         settings.assert_fit(network);
         let passes = Passes::of(network, n_samples, &settings)?;
         let too_large = Error::OutOfMemory { numbers: usize::MAX };
-        let online = passes.places::<T>();
+        let online = passes.online::<T>();
         let rounds = Rounds::of::<T>(&passes, n_samples, &settings);
+        let is_one_job = rounds.threads == 1 && rounds.samples.len() == 1;
+        let small = if is_one_job { passes.small::<T>() } else { None };
+        let workspace = rounds.of_workspaces.end().max(small.as_ref().map_or(0, Small::workspace));
         let stored = settings.stores_gradients.then(|| Stored::of(network)).transpose()?;
         Ok(Self {
             n_samples,
@@ -95,12 +102,13 @@ impl<T: Element> Plan<T> {
             numbers: Buffer::new(passes.all().ok_or(too_large)?)?,
             errors: zeros(n_samples)?,
             stored,
-            workspaces: Buffer::new(rounds.of_workspaces.end())?,
+            workspaces: Buffer::new(workspace)?,
             settings,
-            mirrors: Buffer::new(online.as_ref().map_or(0, Places::workspace))?,
+            mirrors: Buffer::new(online.as_ref().map_or(0, Online::workspace))?,
             passes,
             rounds,
             online,
+            small,
         })
     }
 
@@ -170,6 +178,9 @@ impl<T: Element> Plan<T> {
             let loss = online.forward_pass((x.row(0), targets), parameters, activations);
             self.errors[0] = 2.0 * loss; // half of it is what was taken
             return loss;
+        }
+        if self.small.is_some() {
+            return self.run_small(parameters, x, (aim, back), batch);
         }
         let mut layer = 0;
         while let Some(shared) = (layer..self.passes.layers.len()).find(|layer| self.rounds.forward[*layer].is_some()) {

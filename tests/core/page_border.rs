@@ -14,7 +14,9 @@ use std::ptr::null_mut;
 use std::slice;
 
 use super::levels;
-use ironprop::kernels::online::{Place, Places, Steps};
+use ironprop::kernels::layout::{Layout, Place};
+use ironprop::kernels::online::{Online, Steps};
+use ironprop::kernels::small::Small;
 use ironprop::kernels::update::{self, Parameters};
 use ironprop::kernels::{Activation, Descent, Element, Level, Loss, Matrix, MatrixMut, Penalty, Rule, Slope};
 use ironprop::kernels::{dense, elementwise, loss, optimizer};
@@ -197,32 +199,64 @@ impl Case {
         elementwise::derive(self.level, activation, z.all(), out.all_mut());
     }
 
-    /// One sample through a network of these widths.
-    fn online<T: Element>(&self, sizes: &[usize], activation: Activation) {
-        let (mut layers, mut parameters, mut row) = (Vec::new(), 0, 0);
+    /// A network of these widths for so many samples, whose rows are padded to whole registers or not at all.
+    fn layout<T: Element>(&self, sizes: &[usize], activation: Activation, n_samples: usize, padded: bool) -> Layout {
+        let lanes = self.level.lanes::<T>();
+        let (mut layers, mut parameters, mut rows) = (Vec::new(), 0, 0);
         for pair in sizes.windows(2) {
             let (n_inputs, n_outputs) = (pair[0], pair[1]);
-            let width = n_outputs.next_multiple_of(self.level.lanes::<T>());
-            let stride = width + n_inputs % 2 * self.level.lanes::<T>();
-            layers.push(Place { n_inputs, n_outputs, activation, width, stride, parameters, row });
+            let width = if padded { n_outputs.next_multiple_of(lanes) } else { n_outputs };
+            let stride = width + n_inputs % 2 * lanes;
+            layers.push(Place { n_inputs, n_outputs, activation, width, stride, parameters, rows });
             parameters += (n_inputs + 1) * stride;
-            row += width;
+            rows += width * n_samples;
         }
-        let places = Places::new::<T>(self.level, layers);
+        Layout::new(layers, n_samples)
+    }
+
+    /// All numbers of such a network: parameters, activations, deltas.
+    fn of_layout<T: Element>(&self, layout: &Layout) -> [Guarded<T>; 3] {
+        [layout.n_parameters(), layout.n_activations(), layout.n_activations()].map(|length| self.numbers(length))
+    }
+
+    /// One sample through a network of these widths.
+    fn online<T: Element>(&self, sizes: &[usize], activation: Activation) {
+        let layout = self.layout::<T>(sizes, activation, 1, true);
+        let [mut parameters, mut activations, mut deltas] = self.of_layout::<T>(&layout);
+        let online = Online::new::<T>(self.level, layout);
         let (x, y) = (self.numbers::<T>(sizes[0]), self.numbers(sizes[sizes.len() - 1]));
-        let (mut parameters, mut activations, mut deltas) =
-            (self.numbers(parameters), self.numbers(row), self.numbers(row));
         for targets in [None, Some(y.all())] {
             self.say("online forward pass", (sizes, activation));
-            let _ = places.forward_pass((x.all(), targets), parameters.all(), activations.all_mut());
+            let _ = online.forward_pass((x.all(), targets), parameters.all(), activations.all_mut());
         }
         for exact in [true, false] {
             self.say("online steps", (sizes, activation, exact));
             let (x, y) = (Matrix::packed(x.all(), 1, sizes[0]), Matrix::packed(y.all(), 1, sizes[sizes.len() - 1]));
             let steps = Steps { x, y, order: &[0, 0], rates: &[0.125, 0.125], exact };
             let numbers = (activations.all_mut(), deltas.all_mut());
-            let mut workspace = Guarded::new(self.border, &vec![T::ZERO; places.workspace()]);
-            places.descend(steps, parameters.all_mut(), numbers, &mut [0.0; 2], workspace.all_mut());
+            let mut workspace = self.workspace(online.workspace());
+            online.descend(steps, parameters.all_mut(), numbers, &mut [0.0; 2], workspace.all_mut());
+        }
+    }
+
+    /// Some samples through a network of these widths.
+    fn small<T: Element>(&self, sizes: &[usize], activation: Activation, n_samples: usize) {
+        for padded in [true, false] {
+            let layout = self.layout::<T>(sizes, activation, n_samples, padded);
+            let [mut parameters, mut activations, mut deltas] = self.of_layout::<T>(&layout);
+            let small = Small::new::<T>(self.level, layout);
+            let x = self.numbers::<T>(n_samples * sizes[0]);
+            let x = Matrix::packed(x.all(), n_samples, sizes[0]);
+            let (size, n_layers) = ((sizes, activation, n_samples, padded), sizes.len() - 1);
+            let mut workspace = self.workspace(small.workspace());
+            self.say("small forward pass", size);
+            small.forward_pass(x, parameters.all(), activations.all_mut());
+            self.say("small input gradients", size);
+            let numbers = (activations.all(), deltas.all_mut());
+            small.input_gradients(1..n_layers, n_samples, parameters.all(), numbers, workspace.all_mut());
+            self.say("small update", size);
+            let (rate, numbers) = (T::from_f64(0.125), (activations.all(), deltas.all()));
+            small.update(0..n_layers, rate, x, parameters.all_mut(), numbers, workspace.all_mut());
         }
     }
 
@@ -239,8 +273,10 @@ impl Case {
                 self.elementwise::<T>(length, activation);
             }
             self.step::<T>(length);
-            if Places::knows(activation) {
+            if Layout::knows(activation) {
                 self.online::<T>(&[length, 3, length, 2], activation);
+                self.small::<T>(&[length, 3, length, 2], activation, 1 + length % 13);
+                self.small::<T>(&[4, 17, 1, 3], activation, length);
             }
         }
         // Sizes in several blocks of rows and of depth, with copies of both operands, and around the widest registers.

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::Place;
-use super::mirror::Mirror;
 use crate::kernels::activation::{Derivative, Function, with_activation};
+use crate::kernels::layout::Place;
+use crate::kernels::mirror::Mirror;
 use crate::kernels::vector::{Arithmetic, Element, Pair, Vector};
 
 /// Runs the body for the columns of a row, four registers at a time or one. (A range with a step costs more than the body.)
@@ -23,7 +23,7 @@ macro_rules! for_each_register {
         }
     }};
 }
-pub(super) use for_each_register;
+pub(in crate::kernels) use for_each_register;
 
 /// Runs the body for each row from one place up to another, and for the number that belongs to it. (Such a loop is not unrolled,
 /// which would cost more than its few turns.)
@@ -37,11 +37,11 @@ macro_rules! down_the_rows {
         }
     }};
 }
-pub(super) use down_the_rows;
+pub(in crate::kernels) use down_the_rows;
 
 /// The registers of some chains: one, or four whose chains overlap. A function of all four would keep more numbers at hand than
 /// there are registers, so it takes two at a time.
-pub(super) trait Chains: Arithmetic {
+pub(in crate::kernels) trait Chains: Arithmetic {
     /// The activations of pre-activations.
     ///
     /// # Safety
@@ -99,17 +99,17 @@ impl<T: Element> Numbers<T> {
     ///
     /// # Safety
     ///
-    /// The pointers are those of a `Places` with these layers, and the CPU has the instructions of `V`.
+    /// The pointers are those of a `Layout` with these layers, and the CPU has the instructions of `V`.
     #[inline(always)]
     pub(super) unsafe fn fill_mirrors<V: Vector<Element = T>>(&self, layers: &[Place]) {
         let mut start = self.mirrors.start;
         for (before, layer) in layers.iter().zip(&layers[1..]) {
             // SAFETY: rows and columns are those of the weights, and of as large a mirror.
             unsafe {
-                let mask = start.add(layer.n_outputs * before.width);
-                let mirror = Mirror { start, mask, width: before.width };
-                mirror.fill::<V>(self.parameters.add(layer.parameters), layer);
-                start = mask.add(before.width);
+                let mirror = Mirror::of(start, layer.n_outputs, before.width);
+                let weights = self.parameters.add(layer.parameters);
+                mirror.fill::<V>(weights, (layer.n_inputs, layer.n_outputs), layer.stride);
+                start = mirror.mask.add(before.width);
             }
         }
     }
@@ -119,7 +119,7 @@ impl<T: Element> Numbers<T> {
 ///
 /// # Safety
 ///
-/// The layers are those of a `Places`, the pointers valid for what it says, and the CPU has the instructions of `V`.
+/// The layers are those of a `Layout`, the pointers valid for what it says, and the CPU has the instructions of `V`.
 #[inline(always)]
 pub(super) unsafe fn forward<V: Vector>(
     layers: &[Place],
@@ -131,7 +131,7 @@ pub(super) unsafe fn forward<V: Vector>(
     unsafe {
         for layer in layers {
             let weights = parameters.add(layer.parameters);
-            let out = activations.add(layer.row);
+            let out = activations.add(layer.rows);
             let biases = weights.add(layer.n_inputs * layer.stride);
             with_activation!(layer.activation, F => for_each_register!(V, layer.width, |Registers, column| {
                 let mut chain = Registers::<V>::load(biases.add(column));
@@ -167,22 +167,21 @@ pub(super) unsafe fn backward<V: Vector>(
     // SAFETY: the caller's contract; mirrors are passed from the last one back to the first.
     unsafe {
         with_activation!(last.activation, D => for (o, &target) in y.iter().enumerate() {
-            let prediction = activations.add(last.row + o);
+            let prediction = activations.add(last.rows + o);
             let slope = D::derivative(V::splat(*prediction));
             let delta = V::splat(*prediction - target).mul(slope).flush_subnormal();
-            delta.store_first(deltas.add(last.row + o), 1);
+            delta.store_first(deltas.add(last.rows + o), 1);
         });
         let mut mirror = mirrors.end;
         for (i, layer) in layers.iter().enumerate().rev() {
-            let (weights, delta) = (parameters.add(layer.parameters), deltas.add(layer.row));
+            let (weights, delta) = (parameters.add(layer.parameters), deltas.add(layer.rows));
             let Some(before) = i.checked_sub(1).map(|i| layers[i]) else {
                 update::<V>(layer, learning_rate, x, delta, weights);
                 break;
             };
-            let (input, out) = (activations.add(before.row).cast_const(), deltas.add(before.row));
-            let mask = mirror.sub(before.width);
-            mirror = mask.sub(layer.n_outputs * before.width);
-            let mirrored = Mirror { start: mirror, mask, width: before.width };
+            let (input, out) = (activations.add(before.rows).cast_const(), deltas.add(before.rows));
+            mirror = mirror.sub((layer.n_outputs + 1) * before.width);
+            let mirrored = Mirror::of(mirror, layer.n_outputs, before.width);
             if !exact {
                 mirrored.update::<V>(learning_rate, input, delta);
             }

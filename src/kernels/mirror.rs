@@ -3,10 +3,9 @@
 //! Here the chains of an input gradient lie in lanes, as those of the forward pass do in the weights themselves. A mirror takes
 //! the steps of its weights, whose gradients are single products: the same numbers come out.
 
-use super::Place;
-use super::passes::{Chains, down_the_rows, for_each_register};
-use crate::kernels::activation::Derivative;
-use crate::kernels::vector::{Arithmetic, Element, Pair, Vector};
+use super::activation::Derivative;
+use super::online::passes::{Chains, down_the_rows, for_each_register};
+use super::vector::{Arithmetic, Element, Pair, Vector};
 
 /// The mirror of one layer's weights.
 pub(super) struct Mirror<T> {
@@ -18,14 +17,29 @@ pub(super) struct Mirror<T> {
 }
 
 impl<T: Element> Mirror<T> {
+    /// That of weights with so many outputs, of which each is a row of some width, from `start` on.
+    ///
+    /// # Safety
+    ///
+    /// There is room for these rows and one more.
+    #[inline(always)]
+    pub(super) unsafe fn of(start: *mut T, n_outputs: usize, width: usize) -> Self {
+        // SAFETY: the caller's contract.
+        Self { start, mask: unsafe { start.add(n_outputs * width) }, width }
+    }
+
     /// Copies the weights, transposed in blocks of whole registers as far as they go.
     ///
     /// # Safety
     ///
     /// The pointers are those of the layer, and the CPU has the instructions of `V`.
     #[inline(always)]
-    pub(super) unsafe fn fill<V: Vector<Element = T>>(&self, weights: *const T, layer: &Place) {
-        let &Place { n_inputs, n_outputs, stride, .. } = layer;
+    pub(super) unsafe fn fill<V: Vector<Element = T>>(
+        &self,
+        weights: *const T,
+        (n_inputs, n_outputs): (usize, usize),
+        stride: usize,
+    ) {
         let (inputs, outputs) = (n_inputs / V::LANES * V::LANES, n_outputs / V::LANES * V::LANES);
         // SAFETY: rows and columns are those of the weights, and of the mirror.
         unsafe {

@@ -1,0 +1,372 @@
+//! Some samples through a whole small network: the passes of `dense.rs` and the plain step of `update.rs`, all layers in one kernel.
+//!
+//! Where operands lie in the near caches a product needs neither blocks nor packed copies, and what is decided anew for each
+//! of them, the checks and the calls between them cost as much as some of the products do. Here all that is decided once,
+//! for layers whose samples lie without gaps: a panel of a product is one call, and what finishes it goes over one long row.
+//! The chains are those of the other kernels, so the bits are too.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use super::activation::with_activation;
+use super::dense::{Activate, Derive};
+use super::finish::{AtRest, Finishing};
+use super::layout::{Layout, Place, TOO_LARGE};
+use super::level::{Kernel, Level};
+use super::matrix::{Matrix, Rows};
+use super::micro_kernel::{Left, Tiles};
+use super::mirror::Mirror;
+use super::optimizer::{Descent, Sgd};
+use super::product::KC;
+use super::update::Descend;
+use super::vector::{Element, Vector};
+
+/// A small network for batches.
+#[derive(Debug)]
+pub struct Small {
+    level: Level,
+    lanes: usize,
+    layout: Layout,
+    workspace: usize,
+}
+
+impl Small {
+    /// Most samples of a batch: those of a block of depth in the sums of an update.
+    pub const SAMPLES: usize = KC;
+
+    /// One for layers that lie so.
+    ///
+    /// # Panics
+    ///
+    /// If batches are too large.
+    #[must_use]
+    pub fn new<T: Element>(level: Level, layout: Layout) -> Self {
+        assert!(layout.n_samples <= Self::SAMPLES, "too many samples");
+        let lanes = level.lanes::<T>();
+        let chains = layout.layers.iter().map(|layer| layer.n_inputs.checked_add(1)?.checked_mul(2 * lanes));
+        let workspace = chains.chain(layout.mirrors()).fold(0, |most, size| size.expect(TOO_LARGE).max(most));
+        Self { level, lanes, layout, workspace }
+    }
+
+    /// Numbers of workspace that its passes and steps take.
+    #[must_use]
+    pub fn workspace(&self) -> usize {
+        self.workspace
+    }
+
+    fn check<T: Element>(&self, x: (usize, usize), parameters: usize, activations: usize) {
+        assert_eq!(self.lanes, self.level.lanes::<T>(), "made for another number type");
+        self.layout.check(x, parameters, activations);
+    }
+
+    /// Fills the activations of all layers for some samples.
+    ///
+    /// # Panics
+    ///
+    /// If a slice has the wrong length, or there are too many samples.
+    pub fn forward_pass<T: Element>(&self, x: Matrix<'_, T>, parameters: &[T], activations: &mut [T]) {
+        self.check::<T>((x.rows(), x.columns()), parameters.len(), activations.len());
+        self.level.run(ForwardPass { level: self.level, layers: &self.layout.layers, x, parameters, activations });
+    }
+
+    /// From the deltas of some layers to those of the layer before each of them, last layer first.
+    ///
+    /// # Panics
+    ///
+    /// If a slice has the wrong length, there are too many samples, or there is no such layer.
+    pub fn input_gradients<T: Element>(
+        &self,
+        layers: Range<usize>,
+        n_samples: usize,
+        parameters: &[T],
+        (activations, deltas): (&[T], &mut [T]),
+        workspace: &mut [T],
+    ) {
+        self.check::<T>((n_samples, self.layout.layers[0].n_inputs), parameters.len(), activations.len());
+        assert_eq!(deltas.len(), activations.len(), "number of deltas");
+        assert!(workspace.len() >= self.workspace, "the workspace is too small");
+        assert!(layers.start > 0, "no layer comes before the first");
+        let layers = &self.layout.layers[layers.start - 1..layers.end];
+        self.level.run(InputGradients {
+            level: self.level,
+            layers,
+            n_samples,
+            parameters,
+            activations,
+            deltas,
+            workspace,
+        });
+    }
+
+    /// One step of plain descent for the parameters of some layers.
+    ///
+    /// # Panics
+    ///
+    /// As for `input_gradients`.
+    pub fn update<T: Element>(
+        &self,
+        layers: Range<usize>,
+        learning_rate: T,
+        x: Matrix<'_, T>,
+        parameters: &mut [T],
+        (activations, deltas): (&[T], &[T]),
+        workspace: &mut [T],
+    ) {
+        self.check::<T>((x.rows(), x.columns()), parameters.len(), activations.len());
+        assert_eq!(deltas.len(), activations.len(), "number of deltas");
+        assert!(workspace.len() >= self.workspace, "the workspace is too small");
+        let input = match layers.start.checked_sub(1).map(|before| self.layout.layers[before]) {
+            None => x.pointer(),
+            // SAFETY: rows lie among the activations, whose number has been checked.
+            Some(before) => Rows { start: unsafe { activations.as_ptr().add(before.rows) }, stride: before.width },
+        };
+        let layers = &self.layout.layers[layers];
+        self.level.run(Update {
+            level: self.level,
+            layers,
+            descent: &Descent::plain(learning_rate),
+            input,
+            n: x.rows(),
+            parameters,
+            activations,
+            deltas,
+            workspace,
+        });
+    }
+}
+
+/// The panels of a product without blocks and copies, of which each is at most two registers wide, or more for one or two rows.
+#[derive(Clone, Copy)]
+struct Panels<T> {
+    columns: usize,
+    /// Those of the first panel.
+    tiles: Tiles<T>,
+}
+
+impl<T: Element> Kernel<T> for Panels<T> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector<Element = T>>(self) {
+        let Self { columns, mut tiles } = self;
+        let mut column = 0;
+        // SAFETY: the panels cover the columns of the operands, for which the maker vouches.
+        unsafe {
+            while column < columns {
+                let registers = match (columns - column) / V::LANES {
+                    8.. if tiles.rows == 1 && !tiles.ones => 8,
+                    4.. if tiles.rows <= 2 && !tiles.ones => 4,
+                    2.. => 2,
+                    _ => 1,
+                };
+                tiles.n = (columns - column).min(V::LANES);
+                tiles.dense = tiles.n == columns && tiles.rest.stride == columns;
+                tiles.run_with::<V>(registers, false);
+                let done = registers * V::LANES;
+                column += done;
+                if column < columns {
+                    tiles.right.start = tiles.right.start.add(done);
+                    tiles.rest.start = tiles.rest.start.add(done);
+                    if let Some(start) = &mut tiles.start {
+                        start.start = start.start.add(done);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Runs a kernel with registers for rows of so many numbers.
+///
+/// # Safety
+///
+/// As for the kernel; the CPU has the instructions of `V`, which are those of the level.
+#[inline(always)]
+unsafe fn run_for_rows_of<V: Vector, K: Kernel<V::Element, Output = ()>>(level: Level, columns: usize, kernel: K) {
+    // SAFETY: the caller's contract; a level that is narrowed is that of AVX2.
+    unsafe {
+        if level.for_rows_of::<V::Element>(columns).is_narrowed() {
+            <V::Element as Element>::Avx2::enter(kernel);
+        } else {
+            kernel.run::<V>();
+        }
+    }
+}
+
+struct ForwardPass<'a, T> {
+    level: Level,
+    layers: &'a [Place],
+    x: Matrix<'a, T>,
+    parameters: &'a [T],
+    activations: &'a mut [T],
+}
+
+impl<T: Element> Kernel<T> for ForwardPass<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector<Element = T>>(self) {
+        let Self { level, layers, x, parameters, activations } = self;
+        let (n, mut input) = (x.rows(), x.pointer());
+        // SAFETY: `forward_pass` has checked that the slices hold what the places say.
+        unsafe {
+            for layer in layers {
+                let weights = Rows { start: parameters.as_ptr().add(layer.parameters), stride: layer.stride };
+                let biases = Rows { start: weights.at(layer.n_inputs, 0), stride: 0 };
+                let out = Rows { start: activations.as_mut_ptr().add(layer.rows), stride: layer.width };
+                let tiles = Tiles {
+                    rows: n,
+                    depth: layer.n_inputs,
+                    left: Left { start: input.start, row: input.stride, step: 1 },
+                    right: weights,
+                    start: Some(biases),
+                    rest: out,
+                    n: 0,
+                    ones: false,
+                    dense: false,
+                };
+                run_for_rows_of::<V, _>(level, layer.n_outputs, Panels { columns: layer.width, tiles });
+                with_activation!(layer.activation, F => {
+                    let finish = &Activate::<T, F> { out, function: PhantomData };
+                    Finishing { finish, chains: AtRest::all(out.as_const(), n, layer.width) }.run::<V>();
+                });
+                input = out.as_const();
+            }
+        }
+    }
+}
+
+struct InputGradients<'a, T> {
+    level: Level,
+    /// The layer before the first, and the layers.
+    layers: &'a [Place],
+    n_samples: usize,
+    parameters: &'a [T],
+    activations: &'a [T],
+    deltas: &'a mut [T],
+    workspace: &'a mut [T],
+}
+
+impl<T: Element> Kernel<T> for InputGradients<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector<Element = T>>(self) {
+        let Self { level, layers, n_samples, parameters, activations, deltas, workspace } = self;
+        // SAFETY: `input_gradients` has checked that the slices hold what the places say.
+        unsafe {
+            for pair in layers.windows(2).rev() {
+                let (before, layer) = (&pair[0], &pair[1]);
+                let mirror = Mirror::of(workspace.as_mut_ptr(), layer.n_outputs, before.width);
+                let weights = parameters.as_ptr().add(layer.parameters);
+                mirror.fill::<V>(weights, (layer.n_inputs, layer.n_outputs), layer.stride);
+                let out = Rows { start: deltas.as_mut_ptr().add(before.rows), stride: before.width };
+                let tiles = Tiles {
+                    rows: n_samples,
+                    depth: layer.n_outputs,
+                    left: Left { start: deltas.as_ptr().add(layer.rows), row: layer.width, step: 1 },
+                    right: Rows { start: workspace.as_ptr(), stride: before.width },
+                    start: None,
+                    rest: out,
+                    n: 0,
+                    ones: false,
+                    dense: false,
+                };
+                run_for_rows_of::<V, _>(level, before.n_outputs, Panels { columns: before.width, tiles });
+                let stored = Rows { start: activations.as_ptr().add(before.rows), stride: before.width };
+                with_activation!(before.activation, D => {
+                    let finish = &Derive::<T, D> { out, stored, derivative: PhantomData };
+                    Finishing { finish, chains: AtRest::all(out.as_const(), n_samples, before.width) }.run::<V>();
+                });
+                // An infinite delta times the zeros of the padding is no number.
+                for row in 0..n_samples {
+                    for padding in before.n_outputs..before.width {
+                        out.at(row, padding).write(T::ZERO);
+                    }
+                }
+            }
+        }
+    }
+}
+
+struct Update<'a, T> {
+    level: Level,
+    layers: &'a [Place],
+    descent: &'a Descent<T>,
+    input: Rows<*const T>,
+    n: usize,
+    parameters: &'a mut [T],
+    activations: &'a [T],
+    deltas: &'a [T],
+    workspace: &'a mut [T],
+}
+
+impl<T: Element> Kernel<T> for Update<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector<Element = T>>(self) {
+        let Self { level, layers, descent, mut input, n, parameters, activations, deltas, workspace } = self;
+        // SAFETY: `update` has checked that the slices hold what the places say.
+        unsafe {
+            for layer in layers {
+                let step = Step {
+                    layer,
+                    descent,
+                    input,
+                    n,
+                    deltas,
+                    parameters: parameters.as_mut_ptr(),
+                    workspace: workspace.as_mut_ptr(),
+                };
+                run_for_rows_of::<V, _>(level, layer.n_outputs, step);
+                input = Rows { start: activations.as_ptr().add(layer.rows), stride: layer.width };
+            }
+        }
+    }
+}
+
+/// The step of one layer.
+struct Step<'a, T> {
+    layer: &'a Place,
+    descent: &'a Descent<T>,
+    input: Rows<*const T>,
+    n: usize,
+    deltas: &'a [T],
+    parameters: *mut T,
+    workspace: *mut T,
+}
+
+impl<T: Element> Kernel<T> for Step<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector<Element = T>>(self) {
+        let Self { layer, descent, input, n, deltas, parameters, workspace } = self;
+        // SAFETY: as for `Update`.
+        unsafe {
+            let rows = layer.n_inputs + 1;
+            let mut column = 0;
+            while column < layer.width {
+                let registers = if layer.width - column >= V::PANEL { 2 } else { 1 };
+                let tiles = Tiles {
+                    rows,
+                    depth: n,
+                    left: Left { start: input.start, row: 1, step: input.stride },
+                    right: Rows { start: deltas.as_ptr().add(layer.rows + column), stride: layer.width },
+                    start: None,
+                    rest: Rows { start: workspace, stride: registers * V::LANES },
+                    n: (layer.width - column).min(V::LANES),
+                    ones: true,
+                    dense: false,
+                };
+                tiles.run_with::<V>(registers, false);
+                let weights = Rows { start: parameters.add(layer.parameters + column), stride: layer.stride };
+                let finish = &Descend::<T, Sgd, false>::new(descent, [weights, Rows::NOWHERE, Rows::NOWHERE]);
+                let width = if tiles.n < V::LANES { tiles.n } else { registers * V::LANES };
+                Finishing { finish, chains: AtRest::all(tiles.rest.as_const(), rows, width) }.run::<V>();
+                column += registers * V::LANES;
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The passes and steps of a `Plan` whose network is small: all layers in one kernel.
+
+use super::Plan;
+use crate::kernels::small::Small;
+use crate::kernels::{Element, Matrix};
+use crate::network::Network;
+use crate::training::batches::Batch;
+use crate::training::passes::Aim;
+use crate::training::settings::Gradient;
+
+/// What its kernels work with.
+struct Numbers<'a, T> {
+    small: &'a Small,
+    n_layers: usize,
+    activations: &'a mut [T],
+    deltas: &'a mut [T],
+    workspace: &'a mut [T],
+}
+
+impl<T: Element> Plan<T> {
+    fn small_numbers(&mut self) -> Numbers<'_, T> {
+        let length = self.passes.length();
+        let (activations, rest) = self.numbers.as_mut_slice().split_at_mut(length);
+        Numbers {
+            small: self.small.as_ref().expect("the plan of a small network"),
+            n_layers: self.passes.layers.len(),
+            activations,
+            deltas: &mut rest[..length],
+            workspace: self.workspaces.as_mut_slice(),
+        }
+    }
+
+    /// A pass, and where it goes `back` the deltas of every layer.
+    pub(super) fn run_small(
+        &mut self,
+        parameters: &[T],
+        x: Matrix<'_, T>, // (B, I)
+        (aim, back): (Aim, bool),
+        batch: Option<Batch<'_, T>>,
+    ) -> f64 {
+        let Numbers { small, activations, .. } = self.small_numbers();
+        small.forward_pass(x, parameters, activations);
+        let Some(batch) = batch else { return 0.0 };
+        self.over_samples(x.rows(), |passes, _, _, numbers, errors, _| {
+            passes.errors((aim, x.rows()), batch, numbers, errors);
+        });
+        if back {
+            let Numbers { small, n_layers, activations, deltas, workspace } = self.small_numbers();
+            small.input_gradients(1..n_layers, x.rows(), parameters, (activations, deltas), workspace);
+        }
+        self.settings.loss.of_batch(&self.errors[..x.rows()], batch.y.columns())
+    }
+
+    /// A step of plain descent.
+    pub(super) fn update_small(&mut self, network: &mut Network<T>, x: Matrix<'_, T>, learning_rate: T) {
+        let exact = self.settings.gradient == Gradient::Exact;
+        let Numbers { small, n_layers, activations, deltas, workspace } = self.small_numbers();
+        let parameters = network.buffer_mut().as_mut_slice();
+        if exact {
+            return small.update(0..n_layers, learning_rate, x, parameters, (activations, deltas), workspace);
+        }
+        for layer in (0..n_layers).rev() {
+            small.update(layer..layer + 1, learning_rate, x, parameters, (activations, deltas), workspace);
+            if layer > 0 {
+                small.input_gradients(layer..layer + 1, x.rows(), parameters, (activations, deltas), workspace);
+            }
+        }
+    }
+}
