@@ -1,4 +1,4 @@
-//! Some samples through a whole small network: the passes of `dense.rs` and the plain step of `update.rs`, all layers in one kernel.
+//! Some samples through a whole small network: the passes of `dense.rs` and the steps of `update.rs`, all layers in one kernel.
 //!
 //! Where operands lie in the near caches a product needs neither blocks nor packed copies, and what is decided anew for each
 //! of them, the checks and the calls between them cost as much as some of the products do. Here all that is decided once,
@@ -16,7 +16,7 @@ use super::level::{Kernel, Level};
 use super::matrix::{Matrix, Rows};
 use super::micro_kernel::{Left, Tiles};
 use super::mirror::Mirror;
-use super::optimizer::{Descent, Sgd};
+use super::optimizer::{Advance, Descent, with_rule};
 use super::product::KC;
 use super::update::Descend;
 use super::vector::{Element, Vector};
@@ -98,40 +98,43 @@ impl Small {
         });
     }
 
-    /// One step of plain descent for the parameters of some layers.
+    /// One step for the parameters of some layers, of an optimiser that takes gradients as they are.
     ///
     /// # Panics
     ///
-    /// As for `input_gradients`.
+    /// As for `input_gradients`, if there is a penalty, or a state of the optimiser is missing.
     pub fn update<T: Element>(
         &self,
         layers: Range<usize>,
-        learning_rate: T,
+        descent: &Descent<T>,
         x: Matrix<'_, T>,
-        parameters: &mut [T],
+        (parameters, states): (&mut [T], [&mut [T]; 2]),
         (activations, deltas): (&[T], &[T]),
         workspace: &mut [T],
     ) {
         self.check::<T>((x.rows(), x.columns()), parameters.len(), activations.len());
         assert_eq!(deltas.len(), activations.len(), "number of deltas");
         assert!(workspace.len() >= self.workspace, "the workspace is too small");
+        assert!(descent.penalty.is_none(), "gradients are taken as they are");
+        let n_states = descent.rule.n_states();
+        assert!(states[..n_states].iter().all(|state| state.len() == parameters.len()), "a state of the optimiser");
         let input = match layers.start.checked_sub(1).map(|before| self.layout.layers[before]) {
             None => x.pointer(),
             // SAFETY: rows lie among the activations, whose number has been checked.
             Some(before) => Rows { start: unsafe { activations.as_ptr().add(before.rows) }, stride: before.width },
         };
-        let layers = &self.layout.layers[layers];
-        self.level.run(Update {
-            level: self.level,
-            layers,
-            descent: &Descent::plain(learning_rate),
+        let [first, second] = states.map(<[T]>::as_mut_ptr);
+        let steps = Steps {
+            layers: &self.layout.layers[layers],
+            descent,
             input,
             n: x.rows(),
-            parameters,
+            places: [parameters.as_mut_ptr(), first, second],
             activations,
             deltas,
             workspace,
-        });
+        };
+        with_rule!(descent.rule, A => self.level.run(Update::<T, A> { level: self.level, steps, rule: PhantomData }));
     }
 }
 
@@ -289,37 +292,37 @@ impl<T: Element> Kernel<T> for InputGradients<'_, T> {
     }
 }
 
-struct Update<'a, T> {
-    level: Level,
+/// The steps of some layers.
+struct Steps<'a, T> {
     layers: &'a [Place],
     descent: &'a Descent<T>,
     input: Rows<*const T>,
     n: usize,
-    parameters: &'a mut [T],
+    /// All parameters, and as many numbers of the states that the rule has.
+    places: [*mut T; 3],
     activations: &'a [T],
     deltas: &'a [T],
     workspace: &'a mut [T],
 }
 
-impl<T: Element> Kernel<T> for Update<'_, T> {
+struct Update<'a, T, A> {
+    level: Level,
+    steps: Steps<'a, T>,
+    rule: PhantomData<A>,
+}
+
+impl<T: Element, A: Advance> Kernel<T> for Update<'_, T, A> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
-        let Self { level, layers, descent, mut input, n, parameters, activations, deltas, workspace } = self;
-        // SAFETY: `update` has checked that the slices hold what the places say.
-        unsafe {
-            for layer in layers {
-                let step = Step {
-                    layer,
-                    descent,
-                    input,
-                    n,
-                    deltas,
-                    parameters: parameters.as_mut_ptr(),
-                    workspace: workspace.as_mut_ptr(),
-                };
-                run_for_rows_of::<V, _>(level, layer.n_outputs, step);
+        let Steps { layers, descent, mut input, n, places, activations, deltas, workspace } = self.steps;
+        for layer in layers {
+            let workspace = workspace.as_mut_ptr();
+            let step = Step::<T, A> { layer, descent, input, n, places, deltas, workspace, rule: PhantomData };
+            // SAFETY: `update` has checked that the slices hold what the layers' places say.
+            unsafe {
+                run_for_rows_of::<V, _>(self.level, layer.n_outputs, step);
                 input = Rows { start: activations.as_ptr().add(layer.rows), stride: layer.width };
             }
         }
@@ -327,28 +330,32 @@ impl<T: Element> Kernel<T> for Update<'_, T> {
 }
 
 /// The step of one layer.
-struct Step<'a, T> {
+struct Step<'a, T, A> {
     layer: &'a Place,
     descent: &'a Descent<T>,
     input: Rows<*const T>,
     n: usize,
+    places: [*mut T; 3],
     deltas: &'a [T],
-    parameters: *mut T,
     workspace: *mut T,
+    rule: PhantomData<A>,
 }
 
-impl<T: Element> Kernel<T> for Step<'_, T> {
+impl<T: Element, A: Advance> Kernel<T> for Step<'_, T, A> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
-        let Self { layer, descent, input, n, deltas, parameters, workspace } = self;
-        // SAFETY: as for `Update`.
-        unsafe {
-            let rows = layer.n_inputs + 1;
-            let mut column = 0;
-            while column < layer.width {
-                let registers = if layer.width - column >= V::PANEL { 2 } else { 1 };
+        let Self { layer, descent, input, n, places, deltas, workspace, .. } = self;
+        let rows = layer.n_inputs + 1;
+        let mut column = 0;
+        while column < layer.width {
+            let registers = if layer.width - column >= V::PANEL { 2 } else { 1 };
+            // A rule without states has none, and no place in them is touched.
+            let places =
+                places.map(|all| Rows { start: all.wrapping_add(layer.parameters + column), stride: layer.stride });
+            // SAFETY: as for `Update`.
+            unsafe {
                 let tiles = Tiles {
                     rows,
                     depth: n,
@@ -361,12 +368,11 @@ impl<T: Element> Kernel<T> for Step<'_, T> {
                     dense: false,
                 };
                 tiles.run_with::<V>(registers, false);
-                let weights = Rows { start: parameters.add(layer.parameters + column), stride: layer.stride };
-                let finish = &Descend::<T, Sgd, false>::new(descent, [weights, Rows::NOWHERE, Rows::NOWHERE]);
+                let finish = &Descend::<T, A, false>::new(descent, places);
                 let width = if tiles.n < V::LANES { tiles.n } else { registers * V::LANES };
                 Finishing { finish, chains: AtRest::all(tiles.rest.as_const(), rows, width) }.run::<V>();
-                column += registers * V::LANES;
             }
+            column += registers * V::LANES;
         }
     }
 }

@@ -254,9 +254,15 @@ impl Case {
             self.say("small input gradients", size);
             let numbers = (activations.all(), deltas.all_mut());
             small.input_gradients(1..n_layers, n_samples, parameters.all(), numbers, workspace.all_mut());
-            self.say("small update", size);
-            let (rate, numbers) = (T::from_f64(0.125), (activations.all(), deltas.all()));
-            small.update(0..n_layers, rate, x, parameters.all_mut(), numbers, workspace.all_mut());
+            let mut states = [self.numbers(parameters.length), self.numbers(parameters.length)];
+            for &(_, rule) in Rule::ALL {
+                self.say("small update", (size, rule));
+                let numbers = [T::from_f64(0.125); 5];
+                let descent = Descent { rule, learning_rate: T::from_f64(0.125), numbers, penalty: None };
+                let changed = (parameters.all_mut(), states.each_mut().map(Guarded::all_mut));
+                let numbers = (activations.all(), deltas.all());
+                small.update(0..n_layers, &descent, x, changed, numbers, workspace.all_mut());
+            }
         }
     }
 

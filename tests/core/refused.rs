@@ -3,7 +3,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use ironprop::kernels::{Activation, Level, Loss, Matrix, MatrixMut};
+use ironprop::kernels::layout::{Layout, Place};
+use ironprop::kernels::online::Online;
+use ironprop::kernels::small::Small;
+use ironprop::kernels::{Activation, Descent, Level, Loss, Matrix, MatrixMut, Penalty, Rule};
 use ironprop::network::{Network, init};
 use ironprop::parallel::Threads;
 use ironprop::training::{Batch, Dropout, Gradient, Optimizer, Options, Plan, Rate, Settings};
@@ -208,4 +211,85 @@ fn nothing_follows_from_a_pass_before_a_step_with_gradients_from_elsewhere() {
         work.assert_has_no_gradients(&case);
         assert_refused(&format!("{case}, update"), "a pass that goes back", || work.update());
     }
+}
+
+/// The places of a network of these widths for so many samples, as they should be.
+fn places(sizes: &[usize], n_samples: usize) -> Vec<Place> {
+    let (mut places, mut parameters, mut rows) = (Vec::new(), 0, 0);
+    for pair in sizes.windows(2) {
+        let (n_inputs, n_outputs) = (pair[0], pair[1]);
+        let (width, stride) = (n_outputs.next_multiple_of(16), n_outputs.next_multiple_of(16));
+        let activation = Activation::Tanh;
+        places.push(Place { n_inputs, n_outputs, activation, width, stride, parameters, rows });
+        parameters += (n_inputs + 1) * stride;
+        rows += n_samples * width;
+    }
+    places
+}
+
+#[test]
+fn layers_that_do_not_lie_as_a_kernel_of_all_layers_takes_them_are_refused() {
+    let _ = Layout::new(places(&[3, 5, 2], 4), 4);
+    let refused = |case: &str, words: &str, change: fn(&mut [Place])| {
+        let mut places = places(&[3, 5, 2], 4);
+        change(&mut places);
+        assert_refused(case, words, || _ = Layout::new(places, 4));
+    };
+    assert_refused("no layer", "no layers", || _ = Layout::new(Vec::new(), 4));
+    refused("another width", "takes what the one before gives", |places| places[1].n_inputs = 4);
+    refused("a narrow row", "rows overlap", |places| places[0].width = 4);
+    refused("a narrow row of weights", "rows overlap", |places| places[0].stride = 15);
+    refused("a gap between parameters", "parameters follow", |places| places[1].parameters += 1);
+    refused("rows too early", "rows follow", |places| places[1].rows -= 1);
+    refused("softmax", "the derivative comes", |places| places[1].activation = Activation::Softmax);
+    refused("gelu", "the derivative comes", |places| places[0].activation = Activation::Gelu);
+    refused("the largest width", "overflows", |places| places[1].stride = usize::MAX);
+    assert_refused("samples without end", "overflows", || _ = Layout::new(places(&[3, 5], 4), usize::MAX));
+
+    let level = Level::current().unwrap();
+    let online = |places, n| Online::new::<f64>(level, Layout::new(places, n));
+    assert_refused("two samples", "one row of each layer", || _ = online(places(&[3, 5], 2), 2));
+    let mut narrow = places(&[3, 5], 1);
+    narrow[0].width = 7;
+    assert_refused("half a register", "whole registers", || _ = online(narrow, 1));
+    assert_refused("many samples", "too many samples", || {
+        let n = Small::SAMPLES + 1;
+        let _ = Small::new::<f64>(level, Layout::new(places(&[3, 5], n), n));
+    });
+}
+
+#[test]
+fn what_does_not_fit_a_small_network_is_refused() {
+    let layout = Layout::new(places(&[3, 5, 2], 4), 4);
+    let (n_parameters, n) = (layout.n_parameters(), layout.n_activations());
+    let small = Small::new::<f64>(Level::current().unwrap(), layout);
+    let step = |x: (usize, usize), lengths: [usize; 6], rule: Rule, penalty: bool| {
+        let [mut parameters, mut first, mut second, activations, deltas, mut workspace] = lengths.map(|n| vec![0.5; n]);
+        let penalty = penalty.then_some(Penalty { l1: 0.0, l2: 0.1, keep: 1.0, clip: f64::INFINITY });
+        let descent = Descent { rule, learning_rate: 0.1, numbers: [0.1; 5], penalty };
+        let x = Matrix::packed(&[0.5; 15][..x.0 * x.1], x.0, x.1);
+        let changed = (&mut parameters[..], [&mut first[..], &mut second[..]]);
+        small.update(0..2, &descent, x, changed, (&activations, &deltas), &mut workspace);
+    };
+    let whole = [n_parameters, n_parameters, n_parameters, n, n, small.workspace()];
+    step((4, 3), whole, Rule::Adam, false);
+    step((2, 3), [n_parameters, 0, 0, n, n, small.workspace()], Rule::Sgd, false);
+    assert_refused("five samples", "more samples", || step((5, 3), whole, Rule::Adam, false));
+    assert_refused("two features", "width of x", || step((4, 2), whole, Rule::Adam, false));
+    assert_refused("a penalty", "as they are", || step((4, 3), whole, Rule::Adam, true));
+    let words = ["parameters", "a state", "a state", "number of activations", "number of deltas", "workspace"];
+    for (i, words) in words.into_iter().enumerate() {
+        let mut short = whole;
+        short[i] -= 1;
+        assert_refused(words, words, || step((4, 3), short, Rule::Adam, false));
+    }
+    assert_refused("the first layer", "no layer comes before", || {
+        let (parameters, activations) = (vec![0.5; n_parameters], vec![0.5; n]);
+        let (mut deltas, mut workspace) = (vec![0.5; n], vec![0.5; small.workspace()]);
+        small.input_gradients(0..2, 4, &parameters, (&activations, &mut deltas), &mut workspace);
+    });
+    assert_refused("another number type", "another number type", || {
+        let (x, parameters) = (vec![0.5_f32; 12], vec![0.5_f32; n_parameters]);
+        small.forward_pass(Matrix::packed(&x, 4, 3), &parameters, &mut vec![0.5; n]);
+    });
 }

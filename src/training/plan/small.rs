@@ -2,9 +2,10 @@
 
 use super::Plan;
 use crate::kernels::small::Small;
-use crate::kernels::{Element, Matrix};
+use crate::kernels::{Descent, Element, Matrix};
 use crate::network::Network;
 use crate::training::batches::Batch;
+use crate::training::optimizer::Optimizer;
 use crate::training::passes::Aim;
 use crate::training::settings::Gradient;
 
@@ -51,16 +52,23 @@ impl<T: Element> Plan<T> {
         self.settings.loss.of_batch(&self.errors[..x.rows()], batch.y.columns())
     }
 
-    /// A step of plain descent.
-    pub(super) fn update_small(&mut self, network: &mut Network<T>, x: Matrix<'_, T>, learning_rate: T) {
+    /// A step of an optimiser.
+    pub(super) fn update_small(
+        &mut self,
+        (network, optimizer): (&mut Network<T>, &mut Optimizer<T>),
+        x: Matrix<'_, T>, // (B, I)
+        descent: &Descent<T>,
+    ) {
         let exact = self.settings.gradient == Gradient::Exact;
         let Numbers { small, n_layers, activations, deltas, workspace } = self.small_numbers();
         let parameters = network.buffer_mut().as_mut_slice();
         if exact {
-            return small.update(0..n_layers, learning_rate, x, parameters, (activations, deltas), workspace);
+            let parameters = (parameters, optimizer.states_mut());
+            return small.update(0..n_layers, descent, x, parameters, (activations, deltas), workspace);
         }
         for layer in (0..n_layers).rev() {
-            small.update(layer..layer + 1, learning_rate, x, parameters, (activations, deltas), workspace);
+            let of_layer = (&mut *parameters, optimizer.states_mut());
+            small.update(layer..layer + 1, descent, x, of_layer, (activations, deltas), workspace);
             if layer > 0 {
                 small.input_gradients(layer..layer + 1, x.rows(), parameters, (activations, deltas), workspace);
             }

@@ -2,7 +2,7 @@
 
 use super::{Passed, Plan, Start};
 use crate::kernels::online::Steps;
-use crate::kernels::{Descent, Element, Matrix, Rule};
+use crate::kernels::{Descent, Element, Matrix};
 use crate::network::Network;
 use crate::parallel;
 use crate::training::batches::Batch;
@@ -37,8 +37,8 @@ impl<T: Element> Plan<T> {
             self.gradient_round(batch.x, stored.gradients.as_mut_slice());
             stored.step((&self.passes, &mut self.rounds), network, optimizer, &descent, bound);
             self.stored = Some(stored);
-        } else if self.small.is_some() && descent.rule == Rule::Sgd && descent.penalty.is_none() {
-            self.update_small(network, batch.x, descent.learning_rate);
+        } else if self.small.is_some() && descent.penalty.is_none() {
+            self.update_small((network, optimizer), batch.x, &descent);
         } else {
             for round in 0..self.rounds.updates.len() {
                 self.update_round(network, optimizer, round, batch.x, &descent);
