@@ -96,7 +96,7 @@ impl<T: Element, F: Finish<T>> Kernel<T> for Finishing<'_, T, F> {
                 }
             }};
         }
-        // SAFETY: these are outputs of the product, as `multiply`'s caller vouches.
+        // SAFETY: these are outputs of the product, as whoever runs it vouches.
         unsafe {
             while j + V::PANEL <= width {
                 down_the_rows!(Pair<V>, true, V::PANEL);

@@ -12,7 +12,8 @@ pub struct Place {
     pub n_outputs: usize,
     /// What makes activations of the pre-activations.
     pub activation: Activation,
-    /// Numbers of a sample's row: those of the output, and padding.
+    /// Numbers of a sample's row: those of the output, and padding. Padding of deltas, and of parameters after a step, is zero, or NaN
+    /// where a delta was infinite: no number of a layer comes of it.
     pub width: usize,
     /// Numbers from one row of its parameters to the next.
     pub stride: usize,
@@ -88,9 +89,9 @@ impl Layout {
         !activation.keeps_derivative() && activation != Activation::Softmax
     }
 
-    /// Numbers of the mirrors of each layer but the first, with a row more for each.
-    pub(super) fn mirrors(&self) -> impl Iterator<Item = Option<usize>> {
-        self.layers.windows(2).map(|pair| pair[1].n_outputs.checked_add(1)?.checked_mul(pair[0].width))
+    /// Numbers of the transposed weights of each layer but the first, and of as many rows more for each.
+    pub(super) fn transposed(&self, more: usize) -> impl Iterator<Item = Option<usize>> {
+        self.layers.windows(2).map(move |pair| pair[1].n_outputs.checked_add(more)?.checked_mul(pair[0].width))
     }
 
     /// Checks the lengths of what belongs to so many samples.

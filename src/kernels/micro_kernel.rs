@@ -32,6 +32,18 @@ pub(super) fn height(most: usize, rows: usize) -> usize {
     rows.div_ceil(rows.div_ceil(most))
 }
 
+/// Registers of the panel that comes next where so many whole ones are left: one row has one chain per register, two have two,
+/// and more registers keep the units busy.
+#[inline(always)]
+pub(super) fn registers(left: usize, rows: usize) -> usize {
+    match left {
+        8.. if rows == 1 => 8,
+        4.. if rows <= 2 => 4,
+        2.. => 2,
+        _ => 1,
+    }
+}
+
 /// The chains of all rows in some registers of columns.
 #[derive(Clone, Copy)]
 pub(super) struct Tiles<T> {
@@ -167,7 +179,8 @@ unsafe fn tile<
             for (j, register) in registers.iter_mut().enumerate() {
                 *register = V::load_some::<WHOLE>(right.at(k, j * V::LANES), n);
             }
-            let left_column = left_start.add(k * step);
+            // A row of ones by itself reads nothing.
+            let left_column = if ONES && ROWS == 1 { left_start } else { left_start.add(k * step) };
             for (i, chains) in chains.iter_mut().enumerate() {
                 if ONES && i == ROWS - 1 {
                     for (chain, register) in chains.iter_mut().zip(registers) {

@@ -5,7 +5,7 @@
 //! `log1p.rs`, `normal.rs`, `sin.rs`), on them the folder `activation`, and `optimizer.rs`; `product.rs` for products of
 //! matrices (`few_chains.rs` for tiny ones; `finish.rs`: what becomes of the chains); and on them the safe entries `dense.rs`, `update.rs`, `loss.rs` (with `regression.rs`, `cross_entropy.rs` and
 //! `softmax.rs`), `elementwise.rs`, and for all layers in one kernel `online.rs`, of single samples, and `small.rs`, of batches through small
-//! networks (`layout.rs`: where layers lie; `mirror.rs`: transposed weights). `peak.rs` measures what there is to be had.
+//! networks (`layout.rs`: where layers lie; `registers.rs`, `transpose.rs`). `peak.rs` measures what there is to be had.
 //! `reference.rs` is the definition of them all in naive loops, and the oracle of the tests.
 
 #![allow(unsafe_code)] // raw pointers and SIMD, behind safe entries that check every size
@@ -26,7 +26,6 @@ mod log1p;
 pub mod loss;
 mod matrix;
 mod micro_kernel;
-mod mirror;
 mod normal;
 pub mod online;
 pub mod optimizer;
@@ -36,11 +35,13 @@ mod polynomial;
 mod portable;
 mod product;
 pub mod reference;
+mod registers;
 mod regression;
 mod sigmoid;
 mod sin;
 pub mod small;
 mod softmax;
+mod transpose;
 pub mod update;
 mod vector;
 

@@ -7,7 +7,10 @@
 //! goes through transposed weights that take the same steps (`mirror.rs`). The chains are those of the other kernels, so the bits
 //! are too.
 
-pub(super) mod passes;
+mod mirror;
+mod passes;
+
+use std::marker::PhantomData;
 
 use super::layout::{Layout, Place, TOO_LARGE};
 use super::level::{Kernel, Level};
@@ -17,26 +20,26 @@ use passes::{Numbers, backward, forward};
 
 /// A network for single samples.
 #[derive(Debug)]
-pub struct Online {
+pub struct Online<T> {
     level: Level,
-    lanes: usize,
     layout: Layout,
     n_mirrored: usize,
+    number: PhantomData<T>,
 }
 
-impl Online {
+impl<T: Element> Online<T> {
     /// One for layers that lie so.
     ///
     /// # Panics
     ///
     /// If a row is no whole number of registers, or there is more than one of each layer.
     #[must_use]
-    pub fn new<T: Element>(level: Level, layout: Layout) -> Self {
+    pub fn new(level: Level, layout: Layout) -> Self {
         let lanes = level.lanes::<T>();
         assert!(layout.n_samples == 1, "one row of each layer");
         assert!(layout.layers.iter().all(|layer| layer.width.is_multiple_of(lanes)), "rows are whole registers");
-        let n_mirrored = layout.mirrors().try_fold(0_usize, |sum, size| sum.checked_add(size?)).expect(TOO_LARGE);
-        Self { level, lanes, layout, n_mirrored }
+        let n_mirrored = layout.transposed(1).try_fold(0_usize, |sum, size| sum.checked_add(size?)).expect(TOO_LARGE);
+        Self { level, layout, n_mirrored, number: PhantomData }
     }
 
     /// Numbers of workspace that `descend` takes.
@@ -45,8 +48,7 @@ impl Online {
         self.n_mirrored
     }
 
-    fn check<T: Element>(&self, (x, y): (usize, Option<usize>), (parameters, activations): (usize, usize)) {
-        assert_eq!(self.lanes, self.level.lanes::<T>(), "made for another number type");
+    fn check(&self, (x, y): (usize, Option<usize>), (parameters, activations): (usize, usize)) {
         self.layout.check((1, x), parameters, activations);
         let n_outputs = self.layout.layers.last().map(|last| last.n_outputs);
         assert!(y.is_none_or(|y| Some(y) == n_outputs), "width of the targets");
@@ -57,13 +59,8 @@ impl Online {
     /// # Panics
     ///
     /// If a slice has the wrong length.
-    pub fn forward_pass<T: Element>(
-        &self,
-        (x, y): (&[T], Option<&[T]>),
-        parameters: &[T],
-        activations: &mut [T],
-    ) -> f64 {
-        self.check::<T>((x.len(), y.map(<[T]>::len)), (parameters.len(), activations.len()));
+    pub fn forward_pass(&self, (x, y): (&[T], Option<&[T]>), parameters: &[T], activations: &mut [T]) -> f64 {
+        self.check((x.len(), y.map(<[T]>::len)), (parameters.len(), activations.len()));
         let y = y.unwrap_or_default();
         self.level.run(ForwardPass { layers: &self.layout.layers, x, y, parameters, activations })
     }
@@ -74,7 +71,7 @@ impl Online {
     /// # Panics
     ///
     /// If a slice has the wrong length, or there is no such sample.
-    pub fn descend<T: Element>(
+    pub fn descend(
         &self,
         steps: Steps<'_, T>,
         parameters: &mut [T],
@@ -84,7 +81,7 @@ impl Online {
     ) -> usize {
         let Steps { x, y, order, rates, .. } = steps;
         let widths = (x.columns(), Some(y.columns()));
-        self.check::<T>(widths, (parameters.len(), activations.len()));
+        self.check(widths, (parameters.len(), activations.len()));
         assert_eq!(deltas.len(), self.layout.n_activations, "number of deltas");
         assert!(workspace.len() >= self.n_mirrored, "the workspace is too small");
         assert_eq!((rates.len(), losses.len()), (order.len(), order.len()), "rates, losses");
@@ -129,7 +126,7 @@ impl<T: Element> Kernel<T> for ForwardPass<'_, T> {
 }
 
 struct Descend<'a, T> {
-    network: &'a Online,
+    network: &'a Online<T>,
     steps: Steps<'a, T>,
     parameters: &'a mut [T],
     activations: &'a mut [T],

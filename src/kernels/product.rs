@@ -1,4 +1,4 @@
-//! The one loop nest behind forward pass, input gradient and weight gradient.
+//! The one loop nest behind forward pass, input gradient and weight gradient. (`small.rs` and `online.rs` do without blocks.)
 //!
 //! Each output number is one chain of fused multiply-adds, `k` ascending:
 //!
@@ -16,7 +16,7 @@ use super::few_chains::{few_chains, is_tiny};
 use super::finish::{AtLevel, AtRest, Finish, Finishes};
 use super::level::{Kernel, Level};
 use super::matrix::Rows;
-use super::micro_kernel::{Left, Tiles};
+use super::micro_kernel::{Left, Tiles, registers};
 use super::pack;
 use super::vector::{Element, Vector};
 
@@ -280,14 +280,8 @@ unsafe fn block<V: Vector>(
         let at_rest = copy.add(blocks.right);
         let mut column = 0;
         while column < columns {
-            let registers = match (columns - column) / V::LANES {
-                // One row has one chain per register, two have two: more registers keep the units busy.
-                // (Copies come in panels of two, and the last block of a product that has copies may have so few rows.)
-                8.. if rows.len() == 1 && !has_copies => 8,
-                4.. if rows.len() <= 2 && !has_copies => 4,
-                2.. if column.is_multiple_of(width) => 2,
-                _ => 1,
-            };
+            // Copies come in panels of two, also where the last block of rows has few.
+            let registers = registers((columns - column) / V::LANES, if has_copies { usize::MAX } else { rows.len() });
             let n = (columns - column).min(V::LANES);
             let right = match product.right {
                 Operand::Rows(right) if !blocks.copy_right => Rows { start: right.at(depth.start, column), ..right },

@@ -14,25 +14,25 @@ use super::finish::{AtRest, Finishing};
 use super::layout::{Layout, Place, TOO_LARGE};
 use super::level::{Kernel, Level};
 use super::matrix::{Matrix, Rows};
-use super::micro_kernel::{Left, Tiles};
-use super::mirror::Mirror;
+use super::micro_kernel::{Left, Tiles, registers};
 use super::optimizer::{Advance, Descent, with_rule};
 use super::product::KC;
+use super::transpose::transpose;
 use super::update::Descend;
 use super::vector::{Element, Vector};
 
 /// A small network for batches.
 #[derive(Debug)]
-pub struct Small {
+pub struct Small<T> {
     level: Level,
-    lanes: usize,
     layout: Layout,
     workspace: usize,
+    number: PhantomData<T>,
 }
 
-impl Small {
+impl<T: Element> Small<T> {
     /// Most samples of a batch: those of a block of depth in the sums of an update.
-    pub const SAMPLES: usize = KC;
+    pub const MOST_SAMPLES: usize = KC;
 
     /// One for layers that lie so.
     ///
@@ -40,12 +40,12 @@ impl Small {
     ///
     /// If batches are too large.
     #[must_use]
-    pub fn new<T: Element>(level: Level, layout: Layout) -> Self {
-        assert!(layout.n_samples <= Self::SAMPLES, "too many samples");
+    pub fn new(level: Level, layout: Layout) -> Self {
+        assert!(layout.n_samples <= Self::MOST_SAMPLES, "too many samples");
         let lanes = level.lanes::<T>();
         let chains = layout.layers.iter().map(|layer| layer.n_inputs.checked_add(1)?.checked_mul(2 * lanes));
-        let workspace = chains.chain(layout.mirrors()).fold(0, |most, size| size.expect(TOO_LARGE).max(most));
-        Self { level, lanes, layout, workspace }
+        let workspace = chains.chain(layout.transposed(0)).fold(0, |most, size| size.expect(TOO_LARGE).max(most));
+        Self { level, layout, workspace, number: PhantomData }
     }
 
     /// Numbers of workspace that its passes and steps take.
@@ -54,18 +54,13 @@ impl Small {
         self.workspace
     }
 
-    fn check<T: Element>(&self, x: (usize, usize), parameters: usize, activations: usize) {
-        assert_eq!(self.lanes, self.level.lanes::<T>(), "made for another number type");
-        self.layout.check(x, parameters, activations);
-    }
-
     /// Fills the activations of all layers for some samples.
     ///
     /// # Panics
     ///
     /// If a slice has the wrong length, or there are too many samples.
-    pub fn forward_pass<T: Element>(&self, x: Matrix<'_, T>, parameters: &[T], activations: &mut [T]) {
-        self.check::<T>((x.rows(), x.columns()), parameters.len(), activations.len());
+    pub fn forward_pass(&self, x: Matrix<'_, T>, parameters: &[T], activations: &mut [T]) {
+        self.layout.check((x.rows(), x.columns()), parameters.len(), activations.len());
         self.level.run(ForwardPass { level: self.level, layers: &self.layout.layers, x, parameters, activations });
     }
 
@@ -74,7 +69,7 @@ impl Small {
     /// # Panics
     ///
     /// If a slice has the wrong length, there are too many samples, or there is no such layer.
-    pub fn input_gradients<T: Element>(
+    pub fn input_gradients(
         &self,
         layers: Range<usize>,
         n_samples: usize,
@@ -82,7 +77,7 @@ impl Small {
         (activations, deltas): (&[T], &mut [T]),
         workspace: &mut [T],
     ) {
-        self.check::<T>((n_samples, self.layout.layers[0].n_inputs), parameters.len(), activations.len());
+        self.layout.check((n_samples, self.layout.layers[0].n_inputs), parameters.len(), activations.len());
         assert_eq!(deltas.len(), activations.len(), "number of deltas");
         assert!(workspace.len() >= self.workspace, "the workspace is too small");
         assert!(layers.start > 0, "no layer comes before the first");
@@ -103,7 +98,7 @@ impl Small {
     /// # Panics
     ///
     /// As for `input_gradients`, if there is a penalty, or a state of the optimiser is missing.
-    pub fn update<T: Element>(
+    pub fn update(
         &self,
         layers: Range<usize>,
         descent: &Descent<T>,
@@ -112,7 +107,7 @@ impl Small {
         (activations, deltas): (&[T], &[T]),
         workspace: &mut [T],
     ) {
-        self.check::<T>((x.rows(), x.columns()), parameters.len(), activations.len());
+        self.layout.check((x.rows(), x.columns()), parameters.len(), activations.len());
         assert_eq!(deltas.len(), activations.len(), "number of deltas");
         assert!(workspace.len() >= self.workspace, "the workspace is too small");
         assert!(descent.penalty.is_none(), "gradients are taken as they are");
@@ -124,7 +119,7 @@ impl Small {
             Some(before) => Rows { start: unsafe { activations.as_ptr().add(before.rows) }, stride: before.width },
         };
         let [first, second] = states.map(<[T]>::as_mut_ptr);
-        let steps = Steps {
+        let work = Work {
             layers: &self.layout.layers[layers],
             descent,
             input,
@@ -134,15 +129,15 @@ impl Small {
             deltas,
             workspace,
         };
-        with_rule!(descent.rule, A => self.level.run(Update::<T, A> { level: self.level, steps, rule: PhantomData }));
+        with_rule!(descent.rule, A => self.level.run(Update::<T, A> { level: self.level, work, rule: PhantomData }));
     }
 }
 
-/// The panels of a product without blocks and copies, of which each is at most two registers wide, or more for one or two rows.
+/// The panels of a product without blocks and copies. All operands have these columns, and rows and steps as for `Tiles`, whose own
+/// columns are those of each panel in turn; there are no ones.
 #[derive(Clone, Copy)]
 struct Panels<T> {
     columns: usize,
-    /// Those of the first panel.
     tiles: Tiles<T>,
 }
 
@@ -156,12 +151,7 @@ impl<T: Element> Kernel<T> for Panels<T> {
         // SAFETY: the panels cover the columns of the operands, for which the maker vouches.
         unsafe {
             while column < columns {
-                let registers = match (columns - column) / V::LANES {
-                    8.. if tiles.rows == 1 && !tiles.ones => 8,
-                    4.. if tiles.rows <= 2 && !tiles.ones => 4,
-                    2.. => 2,
-                    _ => 1,
-                };
+                let registers = registers((columns - column) / V::LANES, tiles.rows);
                 tiles.n = (columns - column).min(V::LANES);
                 tiles.dense = tiles.n == columns && tiles.rest.stride == columns;
                 tiles.run_with::<V>(registers, false);
@@ -210,13 +200,13 @@ impl<T: Element> Kernel<T> for ForwardPass<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
         let Self { level, layers, x, parameters, activations } = self;
-        let (n, mut input) = (x.rows(), x.pointer());
+        let (n, mut input, activations) = (x.rows(), x.pointer(), activations.as_mut_ptr());
         // SAFETY: `forward_pass` has checked that the slices hold what the places say.
         unsafe {
             for layer in layers {
                 let weights = Rows { start: parameters.as_ptr().add(layer.parameters), stride: layer.stride };
                 let biases = Rows { start: weights.at(layer.n_inputs, 0), stride: 0 };
-                let out = Rows { start: activations.as_mut_ptr().add(layer.rows), stride: layer.width };
+                let out = Rows { start: activations.add(layer.rows), stride: layer.width };
                 let tiles = Tiles {
                     rows: n,
                     depth: layer.n_inputs,
@@ -256,19 +246,18 @@ impl<T: Element> Kernel<T> for InputGradients<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
         let Self { level, layers, n_samples, parameters, activations, deltas, workspace } = self;
+        let (deltas, weights) = (deltas.as_mut_ptr(), workspace.as_mut_ptr());
         // SAFETY: `input_gradients` has checked that the slices hold what the places say.
         unsafe {
             for pair in layers.windows(2).rev() {
                 let (before, layer) = (&pair[0], &pair[1]);
-                let mirror = Mirror::of(workspace.as_mut_ptr(), layer.n_outputs, before.width);
-                let weights = parameters.as_ptr().add(layer.parameters);
-                mirror.fill::<V>(weights, (layer.n_inputs, layer.n_outputs), layer.stride);
-                let out = Rows { start: deltas.as_mut_ptr().add(before.rows), stride: before.width };
+                transpose::<V>(parameters.as_ptr().add(layer.parameters), layer, weights, before.width);
+                let out = Rows { start: deltas.add(before.rows), stride: before.width };
                 let tiles = Tiles {
                     rows: n_samples,
                     depth: layer.n_outputs,
-                    left: Left { start: deltas.as_ptr().add(layer.rows), row: layer.width, step: 1 },
-                    right: Rows { start: workspace.as_ptr(), stride: before.width },
+                    left: Left { start: deltas.add(layer.rows).cast_const(), row: layer.width, step: 1 },
+                    right: Rows { start: weights.cast_const(), stride: before.width },
                     start: None,
                     rest: out,
                     n: 0,
@@ -281,19 +270,13 @@ impl<T: Element> Kernel<T> for InputGradients<'_, T> {
                     let finish = &Derive::<T, D> { out, stored, derivative: PhantomData };
                     Finishing { finish, chains: AtRest::all(out.as_const(), n_samples, before.width) }.run::<V>();
                 });
-                // An infinite delta times the zeros of the padding is no number.
-                for row in 0..n_samples {
-                    for padding in before.n_outputs..before.width {
-                        out.at(row, padding).write(T::ZERO);
-                    }
-                }
             }
         }
     }
 }
 
-/// The steps of some layers.
-struct Steps<'a, T> {
+/// What the steps of some layers read and write.
+struct Work<'a, T> {
     layers: &'a [Place],
     descent: &'a Descent<T>,
     input: Rows<*const T>,
@@ -307,7 +290,7 @@ struct Steps<'a, T> {
 
 struct Update<'a, T, A> {
     level: Level,
-    steps: Steps<'a, T>,
+    work: Work<'a, T>,
     rule: PhantomData<A>,
 }
 
@@ -316,9 +299,9 @@ impl<T: Element, A: Advance> Kernel<T> for Update<'_, T, A> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
-        let Steps { layers, descent, mut input, n, places, activations, deltas, workspace } = self.steps;
+        let Work { layers, descent, mut input, n, places, activations, deltas, workspace } = self.work;
+        let workspace = workspace.as_mut_ptr();
         for layer in layers {
-            let workspace = workspace.as_mut_ptr();
             let step = Step::<T, A> { layer, descent, input, n, places, deltas, workspace, rule: PhantomData };
             // SAFETY: `update` has checked that the slices hold what the layers' places say.
             unsafe {

@@ -4,6 +4,7 @@
 mod batches;
 mod columns;
 mod dropout;
+mod one_kernel;
 mod optimizer;
 mod pace;
 mod passes;
@@ -13,7 +14,6 @@ mod schedule;
 mod settings;
 mod stored;
 mod trainer;
-mod whole;
 
 pub use batches::{Batch, Batches};
 pub use dropout::Dropout;

@@ -39,14 +39,14 @@ pub struct Plan<T> {
     /// The error of each sample.
     errors: Vec<f64>,
     stored: Option<Stored<T>>,
-    /// For each thread.
+    /// For each thread, and for the kernels of a small network.
     workspaces: Buffer<T>,
     rounds: Rounds,
-    /// For single samples and small layers: all of a pass, or of many steps, in one kernel; and what steps work with.
-    online: Option<Online>,
+    /// For single samples: all layers of a pass, or of many steps, in one kernel; and what steps work with. Rounds take other steps.
+    online: Option<Online<T>>,
     mirrors: Buffer<T>,
-    /// For batches of one job through small layers: all layers of a pass or of a step in one kernel.
-    small: Option<Small>,
+    /// For batches of one job through a small network: all layers of a pass or of an exact step in one kernel.
+    small: Option<Small<T>>,
 }
 
 /// What the last pass was.
@@ -54,7 +54,7 @@ pub struct Plan<T> {
 struct Passed {
     aim: Aim,
     n_samples: usize,
-    /// It was one kernel, which has left activations only.
+    /// It was that of a single sample, which has left activations only.
     online: bool,
     /// It has gone all the way back: the deltas of every layer are there.
     back: bool,

@@ -109,7 +109,7 @@ impl Rounds {
         }
     }
 
-    /// A step begins.
+    /// A step begins. (One that is not taken, or in another way, never ends; the next one begins anew.)
     pub(super) fn begin(&mut self) {
         if let Some(pace) = &self.pace {
             self.threads = pace.threads();

@@ -21,6 +21,7 @@ mod parallel;
 mod planted;
 mod refused;
 mod single_samples;
+mod small_networks;
 mod training_agrees;
 
 use ironprop::kernels::Level;

@@ -223,7 +223,7 @@ impl Case {
     fn online<T: Element>(&self, sizes: &[usize], activation: Activation) {
         let layout = self.layout::<T>(sizes, activation, 1, true);
         let [mut parameters, mut activations, mut deltas] = self.of_layout::<T>(&layout);
-        let online = Online::new::<T>(self.level, layout);
+        let online = Online::<T>::new(self.level, layout);
         let (x, y) = (self.numbers::<T>(sizes[0]), self.numbers(sizes[sizes.len() - 1]));
         for targets in [None, Some(y.all())] {
             self.say("online forward pass", (sizes, activation));
@@ -244,16 +244,17 @@ impl Case {
         for padded in [true, false] {
             let layout = self.layout::<T>(sizes, activation, n_samples, padded);
             let [mut parameters, mut activations, mut deltas] = self.of_layout::<T>(&layout);
-            let small = Small::new::<T>(self.level, layout);
-            let x = self.numbers::<T>(n_samples * sizes[0]);
-            let x = Matrix::packed(x.all(), n_samples, sizes[0]);
+            let small = Small::<T>::new(self.level, layout);
+            let (gap, n) = (n_samples % 3, n_samples - n_samples / 4);
+            let x = self.rows::<T>(n, sizes[0], sizes[0] + gap);
+            let x = Matrix::new(x.all(), n, sizes[0], sizes[0] + gap);
             let (size, n_layers) = ((sizes, activation, n_samples, padded), sizes.len() - 1);
             let mut workspace = self.workspace(small.workspace());
             self.say("small forward pass", size);
             small.forward_pass(x, parameters.all(), activations.all_mut());
             self.say("small input gradients", size);
             let numbers = (activations.all(), deltas.all_mut());
-            small.input_gradients(1..n_layers, n_samples, parameters.all(), numbers, workspace.all_mut());
+            small.input_gradients(1..n_layers, n, parameters.all(), numbers, workspace.all_mut());
             let mut states = [self.numbers(parameters.length), self.numbers(parameters.length)];
             for &(_, rule) in Rule::ALL {
                 self.say("small update", (size, rule));
@@ -262,6 +263,8 @@ impl Case {
                 let changed = (parameters.all_mut(), states.each_mut().map(Guarded::all_mut));
                 let numbers = (activations.all(), deltas.all());
                 small.update(0..n_layers, &descent, x, changed, numbers, workspace.all_mut());
+                let changed = (parameters.all_mut(), states.each_mut().map(Guarded::all_mut));
+                small.update(1..2, &descent, x, changed, numbers, workspace.all_mut());
             }
         }
     }

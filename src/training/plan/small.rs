@@ -1,4 +1,5 @@
-//! The passes and steps of a `Plan` whose network is small: all layers in one kernel.
+//! The passes and steps of a `Plan` whose network is small: all layers in one kernel, but for the notebook's gradient, which goes from
+//! layer to layer.
 
 use super::Plan;
 use crate::kernels::small::Small;
@@ -9,9 +10,9 @@ use crate::training::optimizer::Optimizer;
 use crate::training::passes::Aim;
 use crate::training::settings::Gradient;
 
-/// What its kernels work with.
-struct Numbers<'a, T> {
-    small: &'a Small,
+/// The kernels, and what they work with.
+struct OfSmall<'a, T> {
+    small: &'a Small<T>,
     n_layers: usize,
     activations: &'a mut [T],
     deltas: &'a mut [T],
@@ -19,10 +20,10 @@ struct Numbers<'a, T> {
 }
 
 impl<T: Element> Plan<T> {
-    fn small_numbers(&mut self) -> Numbers<'_, T> {
+    fn of_small(&mut self) -> OfSmall<'_, T> {
         let length = self.passes.length();
         let (activations, rest) = self.numbers.as_mut_slice().split_at_mut(length);
-        Numbers {
+        OfSmall {
             small: self.small.as_ref().expect("the plan of a small network"),
             n_layers: self.passes.layers.len(),
             activations,
@@ -39,14 +40,14 @@ impl<T: Element> Plan<T> {
         (aim, back): (Aim, bool),
         batch: Option<Batch<'_, T>>,
     ) -> f64 {
-        let Numbers { small, activations, .. } = self.small_numbers();
+        let OfSmall { small, activations, .. } = self.of_small();
         small.forward_pass(x, parameters, activations);
         let Some(batch) = batch else { return 0.0 };
         self.over_samples(x.rows(), |passes, _, _, numbers, errors, _| {
             passes.errors((aim, x.rows()), batch, numbers, errors);
         });
         if back {
-            let Numbers { small, n_layers, activations, deltas, workspace } = self.small_numbers();
+            let OfSmall { small, n_layers, activations, deltas, workspace } = self.of_small();
             small.input_gradients(1..n_layers, x.rows(), parameters, (activations, deltas), workspace);
         }
         self.settings.loss.of_batch(&self.errors[..x.rows()], batch.y.columns())
@@ -60,7 +61,7 @@ impl<T: Element> Plan<T> {
         descent: &Descent<T>,
     ) {
         let exact = self.settings.gradient == Gradient::Exact;
-        let Numbers { small, n_layers, activations, deltas, workspace } = self.small_numbers();
+        let OfSmall { small, n_layers, activations, deltas, workspace } = self.of_small();
         let parameters = network.buffer_mut().as_mut_slice();
         if exact {
             let parameters = (parameters, optimizer.states_mut());

@@ -7,34 +7,36 @@ use crate::kernels::small::Small;
 use crate::kernels::{Element, Loss};
 use crate::network::Dense;
 
-/// Bytes of the parameters up to which single samples go through the network in one kernel, and of the mirrors of its weights:
-/// beyond them memory is what counts, and two threads or fewer copies are faster. 256-256-256-16 takes 0.75 of the time in
-/// float64, 512-512-512-10, whose mirrors have 2 MB, twice as much (Zen 4, 1 MiB of L2, 32 of L3).
+/// Bytes of the parameters up to which single samples go through the network in one kernel: beyond them the memory is what counts,
+/// and two threads share it (2048-2048-10 in float64 takes half of the time on two; Zen 4, 32 MiB of L3).
 const ONLINE_BYTES: usize = 8 << 20;
+
+/// Bytes of the mirrors of its weights, which take every step too: 256-256-256-16 in float64 has 0.5 MB and takes 0.75 of the time,
+/// 512-512-512-10 has 2 and takes twice as much (1 MiB of L2).
 const MIRRORED_BYTES: usize = 1 << 20;
 
-/// The same for batches, on one thread: 64-128-128-16 in float64, with 220 KB, takes 0.96 to 1 of the time at 2 to 64 samples,
-/// 256-256-256-16 1 to 1.2.
+/// Bytes of the parameters for batches, on one thread: 64-128-128-16 in float64, with 220 KB, takes 0.96 to 1 of the time at 2 to
+/// 64 samples, 256-256-256-16 1 to 1.2.
 const SMALL_BYTES: usize = 256 << 10;
 
 impl Passes {
     /// For single samples, if the network is small and does nothing special.
-    pub(super) fn online<T: Element>(&self) -> Option<Online> {
+    pub(super) fn online<T: Element>(&self) -> Option<Online<T>> {
         if self.n_samples > 1 || self.loss != Loss::HalfSquaredError {
             return None;
         }
         let narrowest = self.layers.iter().map(Dense::n_outputs).min().unwrap_or(0);
-        let online = Online::new::<T>(self.level.for_rows_of::<T>(narrowest), self.layout::<T>(ONLINE_BYTES)?);
+        let online = Online::new(self.level.for_rows_of::<T>(narrowest), self.layout::<T>(ONLINE_BYTES)?);
         (online.workspace() <= MIRRORED_BYTES / size_of::<T>()).then_some(online)
     }
 
     /// For batches, likewise.
-    pub(super) fn small<T: Element>(&self) -> Option<Small> {
-        let is_large = self.n_samples > Small::SAMPLES;
+    pub(super) fn small<T: Element>(&self) -> Option<Small<T>> {
+        let is_large = self.n_samples > Small::<T>::MOST_SAMPLES;
         if is_large || self.loss.fused_with().is_some() {
             return None;
         }
-        Some(Small::new::<T>(self.level, self.layout::<T>(SMALL_BYTES)?))
+        Some(Small::new(self.level, self.layout::<T>(SMALL_BYTES)?))
     }
 
     /// Where the layers lie, if there is no more of them and such a kernel knows them.

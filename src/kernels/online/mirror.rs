@@ -3,9 +3,11 @@
 //! Here the chains of an input gradient lie in lanes, as those of the forward pass do in the weights themselves. A mirror takes
 //! the steps of its weights, whose gradients are single products: the same numbers come out.
 
-use super::activation::Derivative;
-use super::online::passes::{Chains, down_the_rows, for_each_register};
-use super::vector::{Arithmetic, Element, Pair, Vector};
+use crate::kernels::activation::Derivative;
+use crate::kernels::layout::Place;
+use crate::kernels::registers::{Chains, down_the_rows, for_each_register};
+use crate::kernels::transpose::transpose;
+use crate::kernels::vector::{Arithmetic, Element, Pair, Vector};
 
 /// The mirror of one layer's weights.
 pub(super) struct Mirror<T> {
@@ -28,43 +30,23 @@ impl<T: Element> Mirror<T> {
         Self { start, mask: unsafe { start.add(n_outputs * width) }, width }
     }
 
-    /// Copies the weights, transposed in blocks of whole registers as far as they go.
+    /// Copies the weights.
     ///
     /// # Safety
     ///
     /// The pointers are those of the layer, and the CPU has the instructions of `V`.
     #[inline(always)]
-    pub(super) unsafe fn fill<V: Vector<Element = T>>(
-        &self,
-        weights: *const T,
-        (n_inputs, n_outputs): (usize, usize),
-        stride: usize,
-    ) {
-        let (inputs, outputs) = (n_inputs / V::LANES * V::LANES, n_outputs / V::LANES * V::LANES);
-        // SAFETY: rows and columns are those of the weights, and of the mirror.
+    pub(super) unsafe fn fill<V: Vector<Element = T>>(&self, weights: *const T, layer: &Place) {
+        // SAFETY: the caller's contract.
         unsafe {
-            for input in (0..inputs).step_by(V::LANES) {
-                for output in (0..outputs).step_by(V::LANES) {
-                    let to = self.start.add(output * self.width + input);
-                    V::transpose(weights.add(input * stride + output), stride, to, self.width);
-                }
-            }
-            for output in 0..n_outputs {
-                let row = self.start.add(output * self.width);
-                for input in if output < outputs { inputs } else { 0 }..n_inputs {
-                    row.add(input).write(*weights.add(input * stride + output));
-                }
-                for padding in n_inputs..self.width {
-                    row.add(padding).write(T::ZERO);
-                }
-            }
+            transpose::<V>(weights, layer, self.start, self.width);
             for input in 0..self.width {
-                self.mask.add(input).write(if input < n_inputs { T::ONE } else { T::ZERO });
+                self.mask.add(input).write(if input < layer.n_inputs { T::ONE } else { T::ZERO });
             }
         }
     }
 
-    /// The deltas of the layer before. Those of its padding are zeros, or NaN where a delta is infinite, which nothing else reads.
+    /// The deltas of the layer before. Those of its padding are no numbers of it (`Place::width`).
     ///
     /// # Safety
     ///
@@ -90,7 +72,7 @@ impl<T: Element> Mirror<T> {
         }
     }
 
-    /// The step of the weights once more; padding stays zero, or becomes NaN as above.
+    /// The step of the weights once more; its padding too.
     ///
     /// # Safety
     ///
