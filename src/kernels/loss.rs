@@ -85,14 +85,19 @@ impl Loss {
 
     /// The loss of a batch from its samples' errors: one chain, samples ascending. That of no numbers is 0.
     #[must_use]
-    #[allow(clippy::cast_precision_loss)] // a count that is not exact in f64 has no memory to be in
     pub fn of_batch(self, errors: &[f64], n_outputs: usize) -> f64 {
-        let sum = errors.iter().fold(0.0, |sum, error| sum + error);
+        self.of_sum(errors.iter().fold(0.0, |sum, error| sum + error), (errors.len(), n_outputs))
+    }
+
+    /// The same from the sum of the errors and the size of the batch (B, O).
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)] // a count that is not exact in f64 has no memory to be in
+    pub fn of_sum(self, sum: f64, (n_samples, n_outputs): (usize, usize)) -> f64 {
         match self {
             Self::HalfSquaredError => 0.5 * sum,
-            _ if errors.is_empty() || n_outputs == 0 => 0.0,
-            Self::CategoricalCrossEntropy => sum / errors.len() as f64,
-            _ => sum / (errors.len() as f64 * n_outputs as f64),
+            _ if n_samples == 0 || n_outputs == 0 => 0.0,
+            Self::CategoricalCrossEntropy => sum / n_samples as f64,
+            _ => sum / (n_samples as f64 * n_outputs as f64),
         }
     }
 
@@ -143,7 +148,7 @@ pub(super) fn assert_same_size<T: Copy>(predictions: Matrix<'_, T>, targets: Mat
     );
 }
 
-/// The error of each sample, times its weight where there are weights.
+/// The error of each sample, times its weight where there are weights, and their sum: one chain, samples ascending.
 ///
 /// # Panics
 ///
@@ -155,11 +160,15 @@ pub fn errors<T: Element>(
     targets: Matrix<'_, T>,     // (B, O)
     weights: Option<&[T]>,      // (B)
     out: &mut [f64],            // (B)
-) {
+) -> f64 {
     assert_same_size(predictions, targets);
     assert_eq!(predictions.rows(), out.len(), "rows of predictions, number of errors");
-    with_regression!(loss, rule => level.run(Errors { rule, predictions, targets, out: &mut *out }));
+    let sum = with_regression!(loss, rule => level.run(Errors { rule, predictions, targets, out: &mut *out }));
+    if weights.is_none() {
+        return sum;
+    }
     weigh(weights, out);
+    out.iter().fold(0.0, |sum, error| sum + error)
 }
 
 /// Multiplies each sample's error by its weight.
@@ -179,14 +188,16 @@ struct Errors<'a, T, R> {
 }
 
 impl<T: Element, R: Regression<T>> Kernel<T> for Errors<'_, T, R> {
-    type Output = ();
+    /// The sum of the errors, whose chain is no longer than what lies beside it.
+    type Output = f64;
 
     #[inline(always)]
-    unsafe fn run<V: Vector<Element = T>>(self) {
+    unsafe fn run<V: Vector<Element = T>>(self) -> f64 {
         let Self { rule, predictions, targets, out } = self;
+        let mut sum = 0.0;
         if predictions.columns() == 0 {
             out.fill(0.0);
-            return;
+            return sum;
         }
         let (columns, predictions, targets) = (predictions.columns(), predictions.pointer(), targets.pointer());
         // Plain numbers, but compiled with the level's fused multiply-add; the rows' chains overlap in the CPU.
@@ -196,7 +207,9 @@ impl<T: Element, R: Regression<T>> Kernel<T> for Errors<'_, T, R> {
                 let (prediction, target) = unsafe { (*predictions.at(row, column), *targets.at(row, column)) };
                 rule.add(prediction, target, chain)
             });
+            sum += *out;
         }
+        sum
     }
 }
 

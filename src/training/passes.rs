@@ -228,30 +228,33 @@ impl Passes {
         }
     }
 
-    /// The samples' errors, and where the way back follows the deltas of the output layer; the batch has `n_samples`.
+    /// The samples' errors, and where the way back follows the deltas of the output layer; the batch has `n_samples`. With a loss
+    /// that takes predictions comes the sum of the errors.
     pub(super) fn errors<T: Element>(
         &self,
         (aim, n_samples): (Aim, usize),
         batch: Batch<'_, T>,
         numbers: &mut Parts<'_, T>,
         errors: &mut [f64], // (B)
-    ) {
+    ) -> Option<f64> {
         let (level, loss, last, n) = (self.level, self.loss, self.layers.len() - 1, batch.x.rows());
-        if loss.fused_with().is_some() {
+        let sum = if loss.fused_with().is_some() {
             let outputs = self.outputs_mut(last, numbers.get_mut(last), n);
             loss::cross_entropy(level, loss, outputs, batch.y, batch.weights, errors);
+            None
         } else {
             let predictions = self.outputs(last, numbers.get(last), n);
-            loss::errors(level, loss, predictions, batch.y, batch.weights, errors);
-        }
+            Some(loss::errors(level, loss, predictions, batch.y, batch.weights, errors))
+        };
         if !aim.goes_back() {
-            return;
+            return sum;
         }
         let ([rows, derivatives], [out]) = numbers.get_beside([last, self.derivatives(last)], [self.deltas(last)]);
         let predictions = self.outputs(last, rows, n);
         let slope = self.slope(last, (rows, derivatives), n);
         let out = self.outputs_mut(last, out, n);
         loss::output_deltas(level, loss, predictions, batch.y, batch.weights, n_samples, slope, out);
+        sum
     }
 
     /// The deltas of the output layer from the gradient (B, O) of some loss at the predictions.

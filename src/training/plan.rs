@@ -314,7 +314,9 @@ impl<T: Element> Plan<T> {
         let (alone, n_layers) = (self.rounds.alone_on_the_way_back(), self.passes.layers.len());
         self.over_samples(n_samples, |passes, first, n, numbers, errors, workspace| {
             match from {
-                Start::Loss(batch) => passes.errors((aim, n_samples), batch.window(first, n), numbers, errors),
+                Start::Loss(batch) => {
+                    passes.errors((aim, n_samples), batch.window(first, n), numbers, errors);
+                }
                 Start::Gradient(gradient) => passes.output_deltas(gradient.window(first, n), numbers),
             }
             passes.way_back(alone..n_layers, parameters, n, numbers, workspace);

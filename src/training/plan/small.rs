@@ -43,14 +43,14 @@ impl<T: Element> Plan<T> {
         let OfSmall { small, activations, .. } = self.of_small();
         small.forward_pass(x, parameters, activations);
         let Some(batch) = batch else { return 0.0 };
-        self.over_samples(x.rows(), |passes, _, _, numbers, errors, _| {
-            passes.errors((aim, x.rows()), batch, numbers, errors);
-        });
+        let n = x.rows();
+        let numbers = self.rounds.of_numbers.split(self.numbers.as_mut_slice());
+        let sum = self.passes.errors((aim, n), batch, &mut numbers.take(0), &mut self.errors[..n]);
         if back {
             let OfSmall { small, n_layers, activations, deltas, workspace } = self.of_small();
-            small.input_gradients(1..n_layers, x.rows(), parameters, (activations, deltas), workspace);
+            small.input_gradients(1..n_layers, n, parameters, (activations, deltas), workspace);
         }
-        self.settings.loss.of_batch(&self.errors[..x.rows()], batch.y.columns())
+        self.settings.loss.of_sum(sum.expect("a loss that takes predictions"), (n, batch.y.columns()))
     }
 
     /// A step of an optimiser.
