@@ -12,8 +12,8 @@ use crate::network::Dense;
 const ONLINE_BYTES: usize = 8 << 20;
 
 /// Bytes of the mirrors of its weights, which take every step too: 256-256-256-16 in float64 has 0.5 MB and takes 0.75 of the time,
-/// 512-512-512-10 has 2 and takes twice as much (1 MiB of L2).
-const MIRRORED_BYTES: usize = 1 << 20;
+/// 300-300-300-16 has 0.75 and takes 0.86, 511-511-511 in float32 has 1 and takes 1.5 times as much (1 MiB of L2).
+const MIRRORED_BYTES: usize = 768 << 10;
 
 /// Bytes of the parameters for batches, on one thread: 64-128-128-16 in float64, with 220 KB, takes 0.96 to 1 of the time at 2 to
 /// 64 samples, 256-256-256-16 1 to 1.2.
