@@ -86,7 +86,7 @@ impl Loss {
     /// The loss of a batch from its samples' errors: one chain, samples ascending. That of no numbers is 0.
     #[must_use]
     pub fn of_batch(self, errors: &[f64], n_outputs: usize) -> f64 {
-        self.of_sum(errors.iter().fold(0.0, |sum, error| sum + error), (errors.len(), n_outputs))
+        self.of_sum(sum_of(errors), (errors.len(), n_outputs))
     }
 
     /// The same from the sum of the errors and the size of the batch (B, O).
@@ -168,7 +168,12 @@ pub fn errors<T: Element>(
         return sum;
     }
     weigh(weights, out);
-    out.iter().fold(0.0, |sum, error| sum + error)
+    sum_of(out)
+}
+
+/// One chain, samples ascending.
+fn sum_of(errors: &[f64]) -> f64 {
+    errors.iter().fold(0.0, |sum, error| sum + error)
 }
 
 /// Multiplies each sample's error by its weight.

@@ -94,6 +94,12 @@ impl Passes {
         self.starts[self.layers.len()]
     }
 
+    /// The activations and the deltas of all layers.
+    pub(super) fn activations_and_deltas<'a, T>(&self, numbers: &'a mut [T]) -> (&'a mut [T], &'a mut [T]) {
+        let (activations, rest) = numbers.split_at_mut(self.length());
+        (activations, &mut rest[..self.length()])
+    }
+
     /// Numbers of all activations, deltas and derivatives.
     pub(super) fn all(&self) -> Option<usize> {
         self.length().checked_mul(2)?.checked_add(self.derivatives[self.layers.len()])

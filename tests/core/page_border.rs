@@ -14,7 +14,8 @@ use std::ptr::null_mut;
 use std::slice;
 
 use super::levels;
-use ironprop::kernels::layout::{Layout, Place};
+use super::small_networks::places;
+use ironprop::kernels::layout::Layout;
 use ironprop::kernels::online::{Online, Steps};
 use ironprop::kernels::small::Small;
 use ironprop::kernels::update::{self, Parameters};
@@ -202,16 +203,8 @@ impl Case {
     /// A network of these widths for so many samples, whose rows are padded to whole registers or not at all.
     fn layout<T: Element>(&self, sizes: &[usize], activation: Activation, n_samples: usize, padded: bool) -> Layout {
         let lanes = self.level.lanes::<T>();
-        let (mut layers, mut parameters, mut rows) = (Vec::new(), 0, 0);
-        for pair in sizes.windows(2) {
-            let (n_inputs, n_outputs) = (pair[0], pair[1]);
-            let width = if padded { n_outputs.next_multiple_of(lanes) } else { n_outputs };
-            let stride = width + n_inputs % 2 * lanes;
-            layers.push(Place { n_inputs, n_outputs, activation, width, stride, parameters, rows });
-            parameters += (n_inputs + 1) * stride;
-            rows += width * n_samples;
-        }
-        Layout::new(layers, n_samples)
+        let registers = (if padded { lanes } else { 1 }, lanes);
+        Layout::new(places(sizes, n_samples, registers, &[activation]), n_samples)
     }
 
     /// All numbers of such a network: parameters, activations, deltas.

@@ -215,16 +215,7 @@ fn nothing_follows_from_a_pass_before_a_step_with_gradients_from_elsewhere() {
 
 /// The places of a network of these widths for so many samples, as they should be.
 fn places(sizes: &[usize], n_samples: usize) -> Vec<Place> {
-    let (mut places, mut parameters, mut rows) = (Vec::new(), 0, 0);
-    for pair in sizes.windows(2) {
-        let (n_inputs, n_outputs) = (pair[0], pair[1]);
-        let (width, stride) = (n_outputs.next_multiple_of(16), n_outputs.next_multiple_of(16));
-        let activation = Activation::Tanh;
-        places.push(Place { n_inputs, n_outputs, activation, width, stride, parameters, rows });
-        parameters += (n_inputs + 1) * stride;
-        rows += n_samples * width;
-    }
-    places
+    super::small_networks::places(sizes, n_samples, (16, 0), &[Activation::Tanh])
 }
 
 #[test]

@@ -21,13 +21,12 @@ struct OfSmall<'a, T> {
 
 impl<T: Element> Plan<T> {
     fn of_small(&mut self) -> OfSmall<'_, T> {
-        let length = self.passes.length();
-        let (activations, rest) = self.numbers.as_mut_slice().split_at_mut(length);
+        let (activations, deltas) = self.passes.activations_and_deltas(self.numbers.as_mut_slice());
         OfSmall {
             small: self.small.as_ref().expect("the plan of a small network"),
             n_layers: self.passes.layers.len(),
             activations,
-            deltas: &mut rest[..length],
+            deltas,
             workspace: self.workspaces.as_mut_slice(),
         }
     }

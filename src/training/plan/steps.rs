@@ -100,12 +100,11 @@ impl<T: Element> Plan<T> {
         assert!(self.is_online(optimizer, batch), "steps of one sample in one kernel");
         let online = self.online.as_ref().expect("seen above");
         let exact = self.settings.gradient == Gradient::Exact;
-        let (activations, rest) = self.numbers.as_mut_slice().split_at_mut(self.passes.length());
-        let deltas = &mut rest[..self.passes.length()];
+        let numbers = self.passes.activations_and_deltas(self.numbers.as_mut_slice());
         let steps = Steps { x: batch.x, y: batch.y, order, rates, exact };
         let parameters = network.buffer_mut().as_mut_slice();
         self.passed = Passed { aim: Aim::Predictions, n_samples: 1, online: true, back: false };
-        let taken = online.descend(steps, parameters, (activations, deltas), losses, self.mirrors.as_mut_slice());
+        let taken = online.descend(steps, parameters, numbers, losses, self.mirrors.as_mut_slice());
         optimizer.set_steps(optimizer.steps() + taken as u64);
         taken
     }
