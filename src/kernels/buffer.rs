@@ -5,6 +5,9 @@ use crate::error::Error;
 /// Bytes of a cache line, and of the widest register.
 pub const LINE: usize = 64;
 
+/// Rows that are a multiple of so many bytes apart begin in few sets of an L1 cache.
+pub const FEW_SETS: usize = 512;
+
 /// A fixed number of numbers, aligned to a cache line.
 #[derive(Debug)]
 pub struct Buffer<T> {

@@ -47,7 +47,7 @@ mod vector;
 
 pub use activation::Activation;
 pub(crate) use buffer::zeros;
-pub use buffer::{Buffer, LINE};
+pub use buffer::{Buffer, FEW_SETS, LINE};
 pub use dense::Slope;
 pub use level::Level;
 pub use loss::Loss;

@@ -4,13 +4,12 @@
 
 use super::Dense;
 use crate::error::Error;
-use crate::kernels::{Activation, Buffer, Element, LINE, Level, Matrix, MatrixMut};
+use crate::kernels::{Activation, Buffer, Element, FEW_SETS, LINE, Level, Matrix, MatrixMut};
 
 /// Numbers from one of `rows` rows to the next: the `width`, and a cache line more where the rows of a matrix that outgrows
 /// half of an L1 cache would begin in few of its sets.
 #[must_use]
 pub fn stride_of<T>(width: usize, rows: usize) -> usize {
-    const FEW_SETS: usize = 512;
     const HALF_CACHE: usize = 16 * 1024;
     let bytes = width.saturating_mul(size_of::<T>());
     let crowded = rows > 1 && bytes.is_multiple_of(FEW_SETS) && bytes.saturating_mul(rows) > HALF_CACHE;
@@ -174,10 +173,8 @@ impl<T: Element> Network<T> {
     /// No parameter is infinite or NaN.
     #[must_use]
     pub fn is_finite(&self) -> bool {
-        (0..self.layers.len()).all(|layer| {
-            let (weights, biases) = self.parameters(layer);
-            biases.iter().all(|bias| bias.is_finite())
-                && (0..weights.rows()).all(|i| weights.row(i).iter().all(|weight| weight.is_finite()))
-        })
+        // Rows are looked at whole: a loop that ends early takes one number at a time.
+        let is_finite = |row: &[T]| row.iter().fold(true, |all, number| all & number.is_finite());
+        self.rows().all(|row| is_finite(&self.parameters.as_slice()[row]))
     }
 }
