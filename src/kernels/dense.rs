@@ -10,11 +10,12 @@
 use std::marker::PhantomData;
 
 use super::activation::{Activation, Derivative, Function, with_activation};
+use super::blocks::Kind;
 use super::finish::Finish;
 use super::level::{Kernel, Level};
 use super::matrix::{Matrix, MatrixMut, Rows};
 use super::micro_kernel::Left;
-use super::product::{self, Kind, Operand, Product, multiply, multiply_at};
+use super::product::{self, Operand, Product, multiply, multiply_at};
 use super::vector::{Arithmetic, Element, Vector};
 
 /// What the derivative at a layer's output is taken from.
@@ -114,6 +115,7 @@ impl<T: Element> Kernel<T> for Forward<'_, T> {
             right: Operand::Rows(weights.pointer()),
             start: Some(Rows { start: biases.as_ptr(), stride: 0 }),
             rest: Some(out),
+            beside: None,
         };
         // SAFETY: `forward` has checked that all sizes agree, `Matrix` that its slice holds them.
         unsafe {
@@ -226,6 +228,7 @@ impl<T: Element> Kernel<T> for InputGradient<'_, T> {
             right: Operand::Columns(weights.pointer()),
             start: None,
             rest: Some(out),
+            beside: Some(stored),
         };
         // SAFETY: the entry has checked that all sizes agree, `Matrix` that its slice holds them.
         unsafe {

@@ -2,9 +2,10 @@
 
 use std::mem::MaybeUninit;
 
+use super::blocks::Kind;
 use super::finish::{AtRest, FinishAll};
 use super::matrix::Rows;
-use super::product::{Kind, Operand, Product};
+use super::product::{Operand, Product};
 use super::vector::{Arithmetic, Element, Pair, Vector};
 
 /// Steps of all chains of a product up to which blocks, tiles and copies cost more than they bring: a step takes a fraction

@@ -4,6 +4,7 @@
 //! read one number at a time and broadcast, so that it may lie in any order: this is how one kernel serves all three
 //! products. How outputs are grouped into tiles never changes a chain.
 
+use super::ahead::Ahead;
 use super::level::Kernel;
 use super::matrix::Rows;
 use super::vector::{Element, Vector};
@@ -51,6 +52,8 @@ pub(super) struct Tiles<T> {
     pub depth: usize,
     pub left: Left<T>,
     pub right: Rows<*const T>,
+    /// What comes after the last of two registers' tiles.
+    pub ahead: Ahead<T>,
     /// Where the chains start: nothing for zeros.
     pub start: Option<Rows<*const T>>,
     /// Where they rest.
@@ -174,7 +177,9 @@ unsafe fn tile<
         let (tile, row_step, step) =
             if PACKED { (row * depth, 1, ROWS) } else { (row.wrapping_mul(left.row), left.row, left.step) };
         let left_start = left.start.wrapping_add(tile);
+        let ahead = if REGISTERS == 2 && row + ROWS == tiles.rows { tiles.ahead } else { Ahead::NOTHING };
         for k in 0..depth {
+            ahead.fetch::<V>(k);
             let mut registers = [V::splat(V::Element::ZERO); REGISTERS];
             for (j, register) in registers.iter_mut().enumerate() {
                 *register = V::load_some::<WHOLE>(right.at(k, j * V::LANES), n);

@@ -11,8 +11,10 @@
 #![allow(unsafe_code)] // raw pointers and SIMD, behind safe entries that check every size
 
 mod activation;
+mod ahead;
 mod avx2;
 mod avx512;
+mod blocks;
 mod buffer;
 mod cross_entropy;
 pub mod dense;

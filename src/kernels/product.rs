@@ -12,6 +12,8 @@
 
 use std::ops::Range;
 
+use super::ahead::Ahead;
+use super::blocks::{Blocks, InPlace, KC, Kind, rest_width};
 use super::buffer::{FEW_SETS, LINE};
 use super::few_chains::{few_chains, is_tiny};
 use super::finish::{AtLevel, AtRest, Finish, Finishes};
@@ -20,23 +22,6 @@ use super::matrix::Rows;
 use super::micro_kernel::{Left, Tiles, registers};
 use super::pack;
 use super::vector::{Element, Vector};
-
-/// Steps of a chain between two rests. A packed panel of the right operand then has 16 KiB at avx2, half of an L1 cache.
-pub(super) const KC: usize = 256;
-
-/// What a block of rows of the left operand may take of the L2 cache.
-const LEFT_BYTES: usize = 320 * 1024;
-
-/// The three products.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Chains rest in the outputs.
-    Forward,
-    /// Chains rest in the outputs; the right operand comes as columns.
-    InputGradient,
-    /// Chains rest in the workspace.
-    Update,
-}
 
 /// A product of `rows` × `columns` chains, each of `depth` steps.
 #[derive(Clone, Copy)]
@@ -51,6 +36,8 @@ pub(super) struct Product<T> {
     /// Where the chains rest between two blocks of depth and until they are finished: in the outputs, or, where there are
     /// none yet, in the workspace.
     pub rest: Option<Rows<*mut T>>,
+    /// Where most of what `finish` needs beside the chains lies, if it is not where they rest: it is fetched in time.
+    pub beside: Option<Rows<*const T>>,
 }
 
 /// The right operand as it comes.
@@ -62,76 +49,22 @@ pub(super) enum Operand<T> {
     Columns(Rows<*const T>),
 }
 
-/// How a product is cut and what it copies, decided by its size alone.
-#[derive(Clone, Copy, Debug)]
-struct Blocks {
-    /// Rows in a block.
-    rows: usize,
-    copy_left: bool,
-    copy_right: bool,
-    /// Numbers of workspace: for the copy of the left operand, of the right one, and for chains at rest.
-    left: usize,
-    right: usize,
-    rest: usize,
-}
-
-/// The operands whose rows can be read well where they lie.
-#[derive(Clone, Copy)]
-struct InPlace {
-    left: bool,
-    right: bool,
-}
-
-impl InPlace {
-    /// What a product takes the most workspace for.
-    const NEITHER: Self = Self { left: false, right: false };
-
+impl<T> Product<T> {
     /// Rows of the left operand are read number by number, panels of the right one by registers: those begin at cache lines and
     /// take two of them or more, since of a shorter one a line comes for each step all the same (forward at 1024 wide: 3 % lost
     /// at avx2, 3 to 5 % gained at avx512). Neither are to begin in few sets of the L1 cache.
-    fn of<V: Vector>(product: &Product<V::Element>) -> Self {
-        let bytes = |stride: usize| stride.wrapping_mul(size_of::<V::Element>());
+    fn in_place<V: Vector<Element = T>>(&self) -> InPlace {
+        let bytes = |stride: usize| stride.wrapping_mul(size_of::<T>());
         let is_crowded = |stride: usize| bytes(stride).is_multiple_of(FEW_SETS);
-        let right = match product.right {
+        let right = match self.right {
             Operand::Columns(_) => false,
             Operand::Rows(Rows { start, stride }) => {
                 let is_aligned = start.addr().is_multiple_of(LINE) && bytes(stride).is_multiple_of(LINE);
                 is_aligned && !is_crowded(stride) && bytes(V::PANEL) >= 2 * LINE
             }
         };
-        Self { left: product.left.step == 1 && !is_crowded(product.left.row), right }
+        InPlace { left: self.left.step == 1 && !is_crowded(self.left.row), right }
     }
-}
-
-impl Blocks {
-    fn of<V: Vector>(kind: Kind, (rows, columns, depth): (usize, usize, usize), in_place: InPlace) -> Self {
-        let (size, width) = (size_of::<V::Element>(), V::PANEL);
-        let most = (LEFT_BYTES / (KC * size) / V::MR * V::MR).max(V::MR);
-        let block = if rows <= most { rows } else { rows.div_ceil(rows.div_ceil(most)).next_multiple_of(V::MR) };
-        let step = depth.min(KC);
-        // A copy costs about as much as two to four steps of its numbers: it is made where they serve often, and where
-        // the operand does not lie in the L1 cache anyhow.
-        let often = if in_place.left { 33 * width } else { 8 * width };
-        let copy_left = rows > 2 && columns >= often && rows.saturating_mul(step) * size > 32 * 1024;
-        let serves = rows >= 3 * V::MR && columns > width && depth.saturating_mul(columns) * size > 16 * 1024;
-        let copy_right = kind == Kind::InputGradient || serves && !in_place.right;
-        // The workspace is that of the largest block, so that fewer rows or steps never take more of it.
-        let largest = rows.min(most);
-        let left = if copy_left { (largest * step).next_multiple_of(width) } else { 0 };
-        let panels = if block < rows { columns.div_ceil(width) } else { 1 };
-        let right = if copy_right { panels * width * step } else { 0 };
-        let rest = match kind {
-            Kind::Forward | Kind::InputGradient => 0,
-            Kind::Update if depth <= KC => largest * rest_width::<V>(columns),
-            Kind::Update => rows * columns.next_multiple_of(V::LANES),
-        };
-        Self { rows: block, copy_left, copy_right, left, right, rest }
-    }
-}
-
-/// The numbers in a row of chains at rest that are finished before the next ones come: at most eight registers.
-fn rest_width<V: Vector>(columns: usize) -> usize {
-    (8 * V::LANES).min(columns.next_multiple_of(V::LANES))
 }
 
 /// Numbers of workspace that a product of `rows` × `columns` chains of `depth` steps takes.
@@ -261,7 +194,7 @@ impl<T: Element> Kernel<T> for Multiply<'_, T> {
             // SAFETY: the caller's contract.
             return unsafe { few_chains::<V>(product, finishes.all) };
         }
-        let blocks = Blocks::of::<V>(kind, size, InPlace::of::<V>(product));
+        let blocks = Blocks::of::<V>(kind, size, product.in_place::<V>());
         assert!(workspace.len() >= blocks.left + blocks.right + blocks.rest, "the workspace is too small");
         let workspace = workspace.as_mut_ptr();
         let mut done = 0;
@@ -336,9 +269,20 @@ unsafe fn block<V: Vector>(
                 _ if depth.start > 0 => Some(rest.as_const()),
                 start => start.map(|start| Rows { start: start.at(0, column), ..start }),
             };
+            // Not the last panel: behind it may be what another thread writes, of which the CPU would fetch a line by itself.
+            let ahead = match (product.right, product.beside) {
+                _ if !blocks.fetch_ahead || column + 2 * width >= columns => Ahead::NOTHING,
+                (_, Some(beside)) if depth.end == product.depth => {
+                    Ahead { rows: Rows { start: beside.at(rows.start, column), ..beside }, n_rows: rows.len() }
+                }
+                (Operand::Rows(_), _) if !blocks.copy_right => {
+                    Ahead { rows: Rows { start: right.at(0, width), ..right }, n_rows: depth.len() }
+                }
+                _ => Ahead::NOTHING,
+            };
             let ones = finishes.sums.is_some();
             let dense = n == columns && rest.stride == n && depth.start == 0;
-            let tiles = Tiles { rows: rows.len(), depth: depth.len(), left, right, start, rest, n, ones, dense };
+            let tiles = Tiles { rows: rows.len(), depth: depth.len(), left, right, ahead, start, rest, n, ones, dense };
             tiles.run_with::<V>(registers, blocks.copy_left);
             if depth.end == product.depth {
                 let width = if n < V::LANES { n } else { registers * V::LANES };

@@ -9,6 +9,8 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use super::activation::with_activation;
+use super::ahead::Ahead;
+use super::blocks::KC;
 use super::dense::{Activate, Derive};
 use super::finish::{AtRest, Finishing};
 use super::layout::{Layout, Place, TOO_LARGE};
@@ -16,7 +18,6 @@ use super::level::{Kernel, Level};
 use super::matrix::{Matrix, Rows};
 use super::micro_kernel::{Left, Tiles, registers};
 use super::optimizer::{Advance, Descent, with_rule};
-use super::product::KC;
 use super::transpose::transpose;
 use super::update::Descend;
 use super::vector::{Element, Vector};
@@ -212,6 +213,7 @@ impl<T: Element> Kernel<T> for ForwardPass<'_, T> {
                     depth: layer.n_inputs,
                     left: Left { start: input.start, row: input.stride, step: 1 },
                     right: weights,
+                    ahead: Ahead::NOTHING,
                     start: Some(biases),
                     rest: out,
                     n: 0,
@@ -258,6 +260,7 @@ impl<T: Element> Kernel<T> for InputGradients<'_, T> {
                     depth: layer.n_outputs,
                     left: Left { start: deltas.add(layer.rows).cast_const(), row: layer.width, step: 1 },
                     right: Rows { start: weights.cast_const(), stride: before.width },
+                    ahead: Ahead::NOTHING,
                     start: None,
                     rest: out,
                     n: 0,
@@ -344,6 +347,7 @@ impl<T: Element, A: Advance> Kernel<T> for Step<'_, T, A> {
                     depth: n,
                     left: Left { start: input.start, row: 1, step: input.stride },
                     right: Rows { start: deltas.as_ptr().add(layer.rows + column), stride: layer.width },
+                    ahead: Ahead::NOTHING,
                     start: None,
                     rest: Rows { start: workspace, stride: registers * V::LANES },
                     n: (layer.width - column).min(V::LANES),

@@ -10,13 +10,14 @@
 
 use std::marker::PhantomData;
 
+use super::blocks::Kind;
 use super::dense::Workspaces;
 use super::finish::Finish;
 use super::level::{Kernel, Level};
 use super::matrix::{Matrix, MatrixMut, Rows};
 use super::micro_kernel::Left;
 use super::optimizer::{Advance, Descent, step_at, with_rule};
-use super::product::{Kind, Operand, Product, multiply, multiply_and_sum};
+use super::product::{Operand, Product, multiply, multiply_and_sum};
 use super::vector::{Arithmetic, Element, Vector};
 
 /// A layer's parameters, or what belongs to each of them: all rows of the weights or some, and the biases or not.
@@ -126,6 +127,7 @@ impl<T: Element, const N: usize> Sums<'_, T, N> {
             right: Operand::Rows(deltas.pointer()),
             start: None,
             rest: None,
+            beside: of_weights.first().map(|weights| weights.as_const()),
         };
         let finish = &finish_weights(of_weights);
         // SAFETY: the entry has checked that all sizes agree, `Matrix` that its slice holds them.

@@ -1,0 +1,85 @@
+//! How a product is cut for the caches: blocks of depth and of rows, the operands that are copied into panels, and those that are
+//! read where they lie.
+//!
+//! Nothing here changes a chain (`product.rs`).
+
+use super::vector::Vector;
+
+/// Steps of a chain between two rests. A panel of the right operand then has 16 KiB at avx2, half of an L1 cache; at avx512, with
+/// all of it, 128, 192, 384 and 512 were slower all the same (1 to 8 % at 1024 wide, Zen 4).
+pub(super) const KC: usize = 256;
+
+/// What a block of rows of the left operand may take of the L2 cache.
+const LEFT_BYTES: usize = 320 * 1024;
+
+/// Products with so much in memory find too little of it in the L2 cache: what comes next is fetched before it is needed.
+const FAR_BYTES: usize = 512 * 1024;
+
+/// The three products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Chains rest in the outputs.
+    Forward,
+    /// Chains rest in the outputs; the right operand comes as columns.
+    InputGradient,
+    /// Chains rest in the workspace.
+    Update,
+}
+
+/// How a product is cut and what it copies, decided by its size and by how its operands lie.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Blocks {
+    /// Rows in a block.
+    pub rows: usize,
+    pub copy_left: bool,
+    pub copy_right: bool,
+    pub fetch_ahead: bool,
+    /// Numbers of workspace: for the copy of the left operand, of the right one, and for chains at rest.
+    pub left: usize,
+    pub right: usize,
+    pub rest: usize,
+}
+
+/// The operands whose rows can be read well where they lie.
+#[derive(Clone, Copy)]
+pub(super) struct InPlace {
+    pub left: bool,
+    pub right: bool,
+}
+
+impl InPlace {
+    /// What a product takes the most workspace for.
+    pub(super) const NEITHER: Self = Self { left: false, right: false };
+}
+
+impl Blocks {
+    pub(super) fn of<V: Vector>(kind: Kind, (rows, columns, depth): (usize, usize, usize), in_place: InPlace) -> Self {
+        let (size, width) = (size_of::<V::Element>(), V::PANEL);
+        let most = (LEFT_BYTES / (KC * size) / V::MR * V::MR).max(V::MR);
+        let block = if rows <= most { rows } else { rows.div_ceil(rows.div_ceil(most)).next_multiple_of(V::MR) };
+        let step = depth.min(KC);
+        // A copy costs about as much as two to four steps of its numbers: it is made where they serve often (rows of the left
+        // operand that lie well: beyond 32 panels), and where the operand does not lie in the L1 cache anyhow.
+        let often = if in_place.left { 33 * width } else { 8 * width };
+        let copy_left = rows > 2 && columns >= often && rows.saturating_mul(step) * size > 32 * 1024;
+        let serves = rows >= 3 * V::MR && columns > width && depth.saturating_mul(columns) * size > 16 * 1024;
+        let copy_right = kind == Kind::InputGradient || serves && !in_place.right;
+        let fetch_ahead = rows >= 3 * V::MR && depth.max(rows).saturating_mul(columns).saturating_mul(size) > FAR_BYTES;
+        // The workspace is that of the largest block, so that fewer rows or steps never take more of it.
+        let largest = rows.min(most);
+        let left = if copy_left { (largest * step).next_multiple_of(width) } else { 0 };
+        let panels = if block < rows { columns.div_ceil(width) } else { 1 };
+        let right = if copy_right { panels * width * step } else { 0 };
+        let rest = match kind {
+            Kind::Forward | Kind::InputGradient => 0,
+            Kind::Update if depth <= KC => largest * rest_width::<V>(columns),
+            Kind::Update => rows * columns.next_multiple_of(V::LANES),
+        };
+        Self { rows: block, copy_left, copy_right, fetch_ahead, left, right, rest }
+    }
+}
+
+/// The numbers in a row of chains at rest that are finished before the next ones come: at most eight registers.
+pub(super) fn rest_width<V: Vector>(columns: usize) -> usize {
+    (8 * V::LANES).min(columns.next_multiple_of(V::LANES))
+}
