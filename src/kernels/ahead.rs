@@ -1,13 +1,13 @@
 //! `Ahead`: rows that are fetched into the caches, one with each step of a tile, for what comes after it.
 //!
-//! What a panel needs lies in rows far from each other, which the CPU does not foresee. Fetching changes no number, and may name
-//! memory that is not there.
+//! What a panel needs lies in rows far from each other, which the CPU does not foresee: those of the panel that comes next, or those
+//! that its finish reads beside the chains. Fetching changes no number, and may name memory that is not there.
 
 use super::buffer::LINE;
 use super::matrix::Rows;
 use super::vector::Vector;
 
-/// So many rows of two registers.
+/// So many rows of two registers, of which a tile fetches as many as it has steps.
 #[derive(Clone, Copy)]
 pub(super) struct Ahead<T> {
     pub rows: Rows<*const T>,
@@ -17,7 +17,7 @@ pub(super) struct Ahead<T> {
 impl<T> Ahead<T> {
     pub(super) const NOTHING: Self = Self { rows: Rows { start: std::ptr::null(), stride: 0 }, n_rows: 0 };
 
-    /// Fetches a row, if there is such a one.
+    /// Fetches the lines that begin in a row, if there is such a row.
     #[inline(always)]
     pub(super) fn fetch<V: Vector<Element = T>>(&self, row: usize) {
         if row < self.n_rows {

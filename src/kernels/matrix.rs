@@ -273,6 +273,12 @@ pub(super) struct Rows<P> {
 }
 
 impl<T> Rows<*const T> {
+    /// The same rows from some row and column on, which may be where no numbers are.
+    pub(super) fn from(self, row: usize, column: usize) -> Self {
+        let offset = row.wrapping_mul(self.stride).wrapping_add(column);
+        Self { start: self.start.wrapping_add(offset), ..self }
+    }
+
     /// # Safety
     ///
     /// The rows have that number, or it is one past their end.

@@ -76,7 +76,6 @@ impl<T: Element> Tiles<T> {
     /// packed operand, which has no row of ones, and the CPU has the instructions of `V`.
     #[inline(always)]
     pub(super) unsafe fn run_with<V: Vector<Element = T>>(self, registers: usize, packed: bool) {
-        debug_assert!(registers <= 2 || !packed, "a packed operand comes in panels of two registers");
         debug_assert!(!self.ones || registers <= 2 && !packed, "ones stand below few columns");
         // SAFETY: the caller's contract.
         unsafe {
@@ -90,8 +89,9 @@ impl<T: Element> Tiles<T> {
                 (2, _, false, false) => V::enter(Column::<T, 2, true, false, false>(self)),
                 (2, _, false, true) => V::enter(Column::<T, 2, true, false, true>(self)),
                 (2, _, true, _) => V::enter(Column::<T, 2, true, true, false>(self)),
-                (4, ..) => V::enter(Column::<T, 4, true, false, false>(self)),
-                _ => V::enter(Column::<T, 8, true, false, false>(self)),
+                (4, _, false, _) => V::enter(Column::<T, 4, true, false, false>(self)),
+                (8, _, false, _) => V::enter(Column::<T, 8, true, false, false>(self)),
+                _ => unreachable!("a packed operand comes in panels of two registers"),
             }
         }
     }

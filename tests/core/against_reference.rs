@@ -3,7 +3,7 @@
 
 use super::levels;
 use ironprop::kernels::update::{self, Parameters};
-use ironprop::kernels::{Activation, Descent, Element, Level, Loss, Matrix, MatrixMut, Slope};
+use ironprop::kernels::{Activation, Buffer, Descent, Element, Level, Loss, Matrix, MatrixMut, Slope};
 use ironprop::kernels::{dense, elementwise, loss, reference};
 
 /// Numbers whose bits the tests compare.
@@ -40,6 +40,14 @@ pub(super) fn spread<T: Element>(packed: &[T], columns: usize, stride: usize) ->
     spread
 }
 
+/// The same from a cache line on, as the rows of a network lie.
+fn spread_from_a_line<T: Bits>(packed: &[T], columns: usize, stride: usize) -> Buffer<T> {
+    let rows = spread(packed, columns, stride);
+    let mut buffer = Buffer::new(rows.len()).unwrap();
+    buffer.as_mut_slice().copy_from_slice(&rows);
+    buffer
+}
+
 /// The reverse, which also sees that the gaps were not written.
 pub(super) fn gather<T: Bits>(spread: &[T], columns: usize, stride: usize) -> Vec<T> {
     spread
@@ -69,9 +77,10 @@ pub(super) fn check_layer<T: Bits>(
         let backward = dense::input_gradient_workspace::<T>(level, b, (i, o));
         let of_update = update::update_workspace::<T>(level, b, (i, o));
         let workspace = &mut nans::<T>(forward.max(backward).max(of_update));
-        let x_spread = spread(x, i, i + gap);
-        let w_spread = spread(weights, o, o + gap);
-        let (x_rows, w_rows) = (Matrix::new(&x_spread, b, i, i + gap), Matrix::new(&w_spread, i, o, o + gap));
+        let x_spread = spread_from_a_line(x, i, i + gap);
+        let w_spread = spread_from_a_line(weights, o, o + gap);
+        let x_rows = Matrix::new(x_spread.as_slice(), b, i, i + gap);
+        let w_rows = Matrix::new(w_spread.as_slice(), i, o, o + gap);
         let pre_activations = reference::pre_activations(x, weights, biases);
         // What a function makes of a number is seen at small sizes; large ones are about products.
         let few = if b * i * o > 4000 { &[0, 2, 6][..] } else { &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10] };
@@ -121,8 +130,8 @@ pub(super) fn check_layer<T: Bits>(
             let inputs: Vec<T> = x.iter().map(|&z| reference::activate(activation, z)).collect();
             let input_slopes: Vec<T> = x.iter().map(|&z| reference::derivative_at(activation, z)).collect();
             let expected_before = reference::input_gradient(o, &expected_deltas, weights, &input_slopes);
-            let deltas = spread(&expected_deltas, o, o + gap);
-            let deltas = Matrix::new(&deltas, b, o, o + gap);
+            let deltas = spread_from_a_line(&expected_deltas, o, o + gap);
+            let deltas = Matrix::new(deltas.as_slice(), b, o, o + gap);
             let kept = if activation.keeps_derivative() { &input_slopes } else { &inputs };
             for slope in
                 [Slope::Stored(Matrix::packed(&input_slopes, b, i)), Slope::Of(activation, Matrix::packed(kept, b, i))]
@@ -141,12 +150,12 @@ pub(super) fn check_layer<T: Bits>(
 
             let (mut expected_w, mut expected_b) = (weights.to_vec(), biases.to_vec());
             reference::update(learning_rate, x, &expected_deltas, &mut expected_w, &mut expected_b);
-            let (mut new_w, mut new_b) = (w_spread.clone(), biases.to_vec());
-            let weights = MatrixMut::new(&mut new_w, i, o, o + gap);
+            let (mut new_w, mut new_b) = (spread_from_a_line(weights, o, o + gap), biases.to_vec());
+            let weights = MatrixMut::new(new_w.as_mut_slice(), i, o, o + gap);
             let parameters = Parameters { weights, biases: Some(&mut new_b[..]) };
             let descent = Descent::plain(learning_rate);
             update::update(level, &descent, x_rows, deltas, parameters, [None, None], workspace);
-            assert_same("updated weights", level, &gather(&new_w, o, o + gap), &expected_w);
+            assert_same("updated weights", level, &gather(new_w.as_slice(), o, o + gap), &expected_w);
             assert_same("updated biases", level, &new_b, &expected_b);
         }
     }

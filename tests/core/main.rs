@@ -14,6 +14,7 @@ mod fuzzed;
 mod golden;
 mod kernels_agree;
 mod losses;
+mod network;
 mod optimizers;
 mod pace;
 mod page_border;
