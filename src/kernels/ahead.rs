@@ -21,7 +21,7 @@ impl<T> Ahead<T> {
     #[inline(always)]
     pub(super) fn fetch<V: Vector<Element = T>>(&self, row: usize) {
         if row < self.n_rows {
-            let start = self.rows.start.wrapping_add(row.wrapping_mul(self.rows.stride)).cast::<u8>();
+            let start = self.rows.from(row, 0).start.cast::<u8>();
             for line in 0..(V::PANEL * size_of::<T>()).div_ceil(LINE) {
                 fetch_line(start.wrapping_add(line * LINE));
             }

@@ -63,9 +63,10 @@ impl Blocks {
         // operand that lie well: beyond 32 panels, at 512 to 1024 wide on Zen 4), and where the operand does not lie in the L1 cache anyhow.
         let often = if in_place.left { 33 * width } else { 8 * width };
         let copy_left = rows > 2 && columns >= often && rows.saturating_mul(step) * size > 32 * 1024;
-        let serves = rows >= 3 * V::MR && columns > width && depth.saturating_mul(columns) * size > 16 * 1024;
+        let has_three_tiles = rows >= 3 * V::MR;
+        let serves = has_three_tiles && columns > width && depth.saturating_mul(columns) * size > 16 * 1024;
         let copy_right = kind == Kind::InputGradient || serves && !in_place.right;
-        let fetch_ahead = rows >= 3 * V::MR && depth.max(rows).saturating_mul(columns).saturating_mul(size) > FAR_BYTES;
+        let fetch_ahead = has_three_tiles && depth.max(rows).saturating_mul(columns).saturating_mul(size) > FAR_BYTES;
         // The workspace is that of the largest block, so that fewer rows or steps never take more of it.
         let largest = rows.min(most);
         let left = if copy_left { (largest * step).next_multiple_of(width) } else { 0 };

@@ -5,8 +5,12 @@ use crate::error::Error;
 /// Bytes of a cache line, and of the widest register.
 pub const LINE: usize = 64;
 
-/// Rows that are a multiple of so many bytes apart begin in few sets of an L1 cache.
-pub const FEW_SETS: usize = 512;
+/// Whether rows of so many numbers from one to the next begin in few sets of an L1 cache.
+#[must_use]
+pub fn is_crowded<T>(stride: usize) -> bool {
+    const FEW_SETS: usize = 512;
+    stride.saturating_mul(size_of::<T>()).is_multiple_of(FEW_SETS)
+}
 
 /// A fixed number of numbers, aligned to a cache line.
 #[derive(Debug)]

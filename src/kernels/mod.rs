@@ -49,7 +49,7 @@ mod vector;
 
 pub use activation::Activation;
 pub(crate) use buffer::zeros;
-pub use buffer::{Buffer, FEW_SETS, LINE};
+pub use buffer::{Buffer, LINE, is_crowded};
 pub use dense::Slope;
 pub use level::Level;
 pub use loss::Loss;

@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use super::ahead::Ahead;
 use super::blocks::{Blocks, InPlace, KC, Kind, rest_width};
-use super::buffer::{FEW_SETS, LINE};
+use super::buffer::{LINE, is_crowded};
 use super::few_chains::{few_chains, is_tiny};
 use super::finish::{AtLevel, AtRest, Finish, Finishes};
 use super::level::{Kernel, Level};
@@ -55,15 +55,14 @@ impl<T> Product<T> {
     /// at avx2, 3 to 5 % gained at avx512). Neither are to begin in few sets of the L1 cache.
     fn in_place<V: Vector<Element = T>>(&self) -> InPlace {
         let bytes = |stride: usize| stride.wrapping_mul(size_of::<T>());
-        let is_crowded = |stride: usize| bytes(stride).is_multiple_of(FEW_SETS);
         let right = match self.right {
             Operand::Columns(_) => false,
             Operand::Rows(Rows { start, stride }) => {
                 let is_aligned = start.addr().is_multiple_of(LINE) && bytes(stride).is_multiple_of(LINE);
-                is_aligned && !is_crowded(stride) && bytes(V::PANEL) >= 2 * LINE
+                is_aligned && !is_crowded::<T>(stride) && bytes(V::PANEL) >= 2 * LINE
             }
         };
-        InPlace { left: self.left.step == 1 && !is_crowded(self.left.row), right }
+        InPlace { left: self.left.step == 1 && !is_crowded::<T>(self.left.row), right }
     }
 }
 
@@ -279,7 +278,7 @@ unsafe fn block<V: Vector>(
                 let (mut rows, rest) = (rows.clone(), rest.as_const());
                 if let Some(sums) = finishes.sums {
                     rows.end -= 1;
-                    let rest = Rows { start: rest.at(rows.len(), 0), ..rest };
+                    let rest = rest.from(rows.len(), 0);
                     sums.finish_all(AtRest { rest, rows: 0..1, column, width });
                 }
                 finishes.all.finish_all(AtRest { rest, rows, column, width });
