@@ -1,7 +1,7 @@
 //! `Ahead`: rows that are fetched into the caches, one with each step of a tile, for what comes after it.
 //!
-//! What a panel needs lies in rows far from each other, which the CPU does not foresee: those of the panel that comes next, or those
-//! that its finish reads beside the chains. Fetching changes no number, and may name memory that is not there.
+//! What a panel needs lies in rows far from each other, which the CPU does not foresee: the chains with which the next tile goes on, the
+//! panel that comes next, or what its finish reads beside the chains. Fetching changes no number, and may name memory that is not there.
 
 use super::buffer::LINE;
 use super::matrix::Rows;

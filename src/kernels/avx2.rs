@@ -126,6 +126,7 @@ mod x86 {
     }
 
     impl Vector for F32x8 {
+        type Half = Self;
         const MR: usize = 6;
 
         #[inline(always)]
@@ -246,6 +247,7 @@ mod x86 {
     }
 
     impl Vector for F64x4 {
+        type Half = Self;
         const MR: usize = 6;
 
         #[inline(always)]

@@ -99,6 +99,7 @@ mod x86 {
     }
 
     impl Vector for F32x16 {
+        type Half = F32x8;
         const MR: usize = 12;
 
         #[inline(always)]
@@ -176,6 +177,7 @@ mod x86 {
     }
 
     impl Vector for F64x8 {
+        type Half = F64x4;
         const MR: usize = 12;
 
         #[inline(always)]

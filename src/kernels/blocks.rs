@@ -3,6 +3,7 @@
 //!
 //! Nothing here changes a chain (`product.rs`).
 
+use super::buffer::is_crowded;
 use super::vector::Vector;
 
 /// Steps of a chain between two rests. A panel of the right operand then has 16 KiB at avx2, half of an L1 cache; at avx512, with
@@ -23,8 +24,17 @@ pub(super) enum Kind {
     Forward,
     /// Chains rest in the outputs; the right operand comes as columns.
     InputGradient,
+    /// The same with rows and columns exchanged (`across.rs`): chains rest in the workspace.
+    InputGradientAcross,
     /// Chains rest in the workspace.
     Update,
+}
+
+impl Kind {
+    /// Whether the right operand comes as columns.
+    pub(super) fn is_of_columns(self) -> bool {
+        matches!(self, Self::InputGradient | Self::InputGradientAcross)
+    }
 }
 
 /// How a product is cut and what it copies, decided by its size and by how its operands lie.
@@ -65,7 +75,7 @@ impl Blocks {
         let copy_left = rows > 2 && columns >= often && rows.saturating_mul(step) * size > 32 * 1024;
         let has_three_tiles = rows >= 3 * V::MR;
         let serves = has_three_tiles && columns > width && depth.saturating_mul(columns) * size > 16 * 1024;
-        let copy_right = kind == Kind::InputGradient || serves && !in_place.right;
+        let copy_right = kind.is_of_columns() || serves && !in_place.right;
         let fetch_ahead = has_three_tiles && depth.max(rows).saturating_mul(columns).saturating_mul(size) > FAR_BYTES;
         // The workspace is that of the largest block, so that fewer rows or steps never take more of it.
         let largest = rows.min(most);
@@ -74,14 +84,34 @@ impl Blocks {
         let right = if copy_right { panels * width * step } else { 0 };
         let rest = match kind {
             Kind::Forward | Kind::InputGradient => 0,
-            Kind::Update if depth <= KC => largest * rest_width::<V>(columns),
-            Kind::Update => rows * columns.next_multiple_of(V::LANES),
+            Kind::InputGradientAcross | Kind::Update if depth <= KC => largest * rest_width::<V>(columns),
+            Kind::InputGradientAcross | Kind::Update => rows * rest_stride::<V>(columns),
         };
         Self { rows: block, copy_left, copy_right, fetch_ahead, left, right, rest }
     }
 }
 
-/// The numbers in a row of chains at rest that are finished before the next ones come: at most eight registers.
-pub(super) fn rest_width<V: Vector>(columns: usize) -> usize {
+/// The most numbers in a row of chains that rest until their panel is finished: eight registers.
+fn rest_width<V: Vector>(columns: usize) -> usize {
     (8 * V::LANES).min(columns.next_multiple_of(V::LANES))
+}
+
+/// Numbers from one row to the next of chains that rest in the workspace between blocks of depth.
+pub(super) fn rest_stride<V: Vector>(columns: usize) -> usize {
+    let width = columns.next_multiple_of(V::LANES);
+    if is_crowded::<V::Element>(width) { width + V::LANES } else { width }
+}
+
+/// Steps of all chains of a product up to which blocks, tiles and copies cost more than they bring: a step takes a fraction
+/// of a nanosecond, and they take some 50 ns (measured at 1 to 16 rows of 8 to 32 numbers).
+pub(super) const FEW_STEPS: usize = 128;
+
+/// Rows of such a product: what tiles spare in each of them is little, but it adds up.
+const FEW_ROWS: usize = 16;
+
+/// Whether a product is one, which `few_chains.rs` runs.
+pub(super) fn is_tiny<V: Vector>(kind: Kind, (rows, columns, depth): (usize, usize, usize)) -> bool {
+    let lanes = if kind.is_of_columns() { 2 } else { V::LANES };
+    let steps = rows.saturating_mul(columns.div_ceil(lanes)).saturating_mul(depth);
+    rows <= FEW_ROWS && (1..=FEW_STEPS).contains(&steps)
 }

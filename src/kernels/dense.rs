@@ -9,6 +9,7 @@
 
 use std::marker::PhantomData;
 
+use super::across::{self, multiply_across};
 use super::activation::{Activation, Derivative, Function, with_activation};
 use super::blocks::Kind;
 use super::finish::Finish;
@@ -217,15 +218,18 @@ impl<T: Element> Kernel<T> for InputGradient<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
         let Self { deltas, weights, slope, mut out, workspace } = self;
-        let out = out.pointer();
-        let stored = slope.matrix().pointer();
-        let product = Product {
-            rows: deltas.rows(),
-            columns: weights.rows(),
-            depth: weights.columns(),
-            left: Left { start: deltas.pointer().start, row: deltas.stride(), step: 1 },
-            // The lanes of this product run along the inputs, along which the weights are not contiguous.
-            right: Operand::Columns(weights.pointer()),
+        let (n_samples, widths) = (deltas.rows(), (weights.rows(), weights.columns()));
+        let is_across = across::pays::<V>(n_samples, widths, weights.stride());
+        let (deltas, weights) = (deltas.pointer(), weights.pointer());
+        let (out, stored) = (out.pointer(), slope.matrix().pointer());
+        let left = |rows: Rows<*const T>| Left { start: rows.start, row: rows.stride, step: 1 };
+        // The lanes run along the inputs, along which the weights are not contiguous, or along the samples.
+        let along = Product {
+            rows: n_samples,
+            columns: widths.0,
+            depth: widths.1,
+            left: left(deltas),
+            right: Operand::Columns(weights),
             start: None,
             rest: Some(out),
             beside: Some(stored),
@@ -233,7 +237,15 @@ impl<T: Element> Kernel<T> for InputGradient<'_, T> {
         // SAFETY: the entry has checked that all sizes agree, `Matrix` that its slice holds them.
         unsafe {
             with_slope!(slope, D => {
-                multiply::<V, _>(&product, &Derive::<T, D> { out, stored, derivative: PhantomData }, workspace);
+                let finish = &Derive::<T, D> { out, stored, derivative: PhantomData };
+                if is_across {
+                    let (left, right) = (left(weights), Operand::Columns(deltas));
+                    let product =
+                        Product { rows: widths.0, columns: n_samples, left, right, rest: None, beside: None, ..along };
+                    multiply_across::<V, _>(&product, finish, out, workspace);
+                } else {
+                    multiply::<V, _>(&along, finish, workspace);
+                }
             });
         }
     }
@@ -280,8 +292,12 @@ pub fn input_gradient_workspace<T: Element>(
     n_samples: usize,
     (n_inputs, n_outputs): (usize, usize),
 ) -> usize {
+    let n_across = n_samples.min(across::most_samples((n_inputs, n_outputs)));
     level.run(Workspaces {
-        products: [(Kind::InputGradient, (n_samples, n_inputs, n_outputs))],
+        products: [
+            (Kind::InputGradient, (n_samples, n_inputs, n_outputs)),
+            (Kind::InputGradientAcross, (n_inputs, n_across, n_outputs)),
+        ],
         number: PhantomData::<T>,
     })
 }

@@ -2,25 +2,11 @@
 
 use std::mem::MaybeUninit;
 
-use super::blocks::Kind;
+use super::blocks::FEW_STEPS;
 use super::finish::{AtRest, FinishAll};
 use super::matrix::Rows;
 use super::product::{Operand, Product};
 use super::vector::{Arithmetic, Element, Pair, Vector};
-
-/// Steps of all chains of a product up to which blocks, tiles and copies cost more than they bring: a step takes a fraction
-/// of a nanosecond, and they take some 50 ns (measured at 1 to 16 rows of 8 to 32 numbers).
-const FEW_STEPS: usize = 128;
-
-/// Rows of such a product: what tiles spare in each of them is little, but it adds up.
-const FEW_ROWS: usize = 16;
-
-/// Whether a product is one.
-pub(super) fn is_tiny<V: Vector>(kind: Kind, (rows, columns, depth): (usize, usize, usize)) -> bool {
-    let lanes = if kind == Kind::InputGradient { 2 } else { V::LANES };
-    let steps = rows.saturating_mul(columns.div_ceil(lanes)).saturating_mul(depth);
-    rows <= FEW_ROWS && (1..=FEW_STEPS).contains(&steps)
-}
 
 /// Chains of single numbers beside each other: as many as keep the multiply-add units busy.
 const CHAINS: usize = 8;

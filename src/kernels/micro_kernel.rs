@@ -177,7 +177,15 @@ unsafe fn tile<
         let (tile, row_step, step) =
             if PACKED { (row * depth, 1, ROWS) } else { (row.wrapping_mul(left.row), left.row, left.step) };
         let left_start = left.start.wrapping_add(tile);
-        let ahead = if REGISTERS == 2 && row + ROWS == tiles.rows { tiles.ahead } else { Ahead::NOTHING };
+        // Chains that rest between blocks of depth have left the caches meanwhile, where they are many.
+        let ahead = match start {
+            _ if REGISTERS != 2 => Ahead::NOTHING,
+            _ if row + ROWS == tiles.rows => tiles.ahead,
+            Some(start) if start.stride > 0 => {
+                Ahead { rows: start.from(row + ROWS, 0), n_rows: ROWS.min(tiles.rows - row - ROWS) }
+            }
+            _ => Ahead::NOTHING,
+        };
         for k in 0..depth {
             ahead.fetch::<V>(k);
             let mut registers = [V::splat(V::Element::ZERO); REGISTERS];

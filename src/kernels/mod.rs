@@ -10,6 +10,7 @@
 
 #![allow(unsafe_code)] // raw pointers and SIMD, behind safe entries that check every size
 
+mod across;
 mod activation;
 mod ahead;
 mod avx2;

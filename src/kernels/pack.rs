@@ -4,13 +4,14 @@
 //! `height`: each step's numbers of a tile lie side by side.
 
 use super::level::Kernel;
+use super::matrix::Rows;
 use super::micro_kernel::{Left, height};
+use super::transpose::Transpose;
 use super::vector::{Element, Vector};
 
-/// Copies `depth` rows of at most two registers into rows of two registers, of which the rest becomes zero.
+/// Copies `depth` rows of at most two registers into rows of two registers.
 pub(super) struct Panel<T> {
-    pub from: *const T,
-    pub stride: usize,
+    pub from: Rows<*const T>,
     pub depth: usize,
     pub columns: usize,
     pub to: *mut T,
@@ -21,61 +22,18 @@ impl<T: Element> Kernel<T> for Panel<T> {
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
-        let Self { from, stride, depth, columns, to } = self;
-        let width = V::PANEL;
-        // SAFETY: the maker of the panel vouches for `depth` rows of `columns` numbers, and for as many of `width` to
+        let Self { from, depth, columns, to } = self;
+        let to = Rows { start: to, stride: V::PANEL };
+        // SAFETY: the maker of the panel vouches for `depth` rows of `columns` numbers, and for as many of two registers to
         // write.
         unsafe {
-            if columns == width {
-                for k in 0..depth {
-                    let (from, to) = (from.add(k * stride), to.add(k * width));
-                    let (a, b) = (V::load(from), V::load(from.add(V::LANES)));
-                    a.store(to);
-                    b.store(to.add(V::LANES));
-                }
-            } else {
-                for k in 0..depth {
-                    for column in 0..width {
-                        let number = if column < columns { *from.add(k * stride + column) } else { T::ZERO };
-                        to.add(k * width + column).write(number);
+            for k in 0..depth {
+                if columns == V::PANEL {
+                    for column in [0, V::LANES] {
+                        V::load(from.at(k, column)).store(to.at(k, column));
                     }
-                }
-            }
-        }
-    }
-}
-
-/// Copies `columns` rows (at most two registers of them) of `depth` numbers, transposed, into rows of two registers, of
-/// which the rest becomes zero.
-pub(super) struct TransposedPanel<T> {
-    pub from: *const T,
-    pub stride: usize,
-    pub depth: usize,
-    pub columns: usize,
-    pub to: *mut T,
-}
-
-impl<T: Element> Kernel<T> for TransposedPanel<T> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<V: Vector<Element = T>>(self) {
-        let Self { from, stride, depth, columns, to } = self;
-        let (lanes, width) = (V::LANES, V::PANEL);
-        // SAFETY: whole blocks are used only where both sides have them; the rest goes number by number.
-        unsafe {
-            for column in [0, lanes] {
-                let mut k = 0;
-                while column + lanes <= columns && k + lanes <= depth {
-                    V::transpose(from.add(column * stride + k), stride, to.add(k * width + column), width);
-                    k += lanes;
-                }
-                while k < depth {
-                    for i in column..column + lanes {
-                        let number = if i < columns { *from.add(i * stride + k) } else { T::ZERO };
-                        to.add(k * width + i).write(number);
-                    }
-                    k += 1;
+                } else {
+                    to.at(k, 0).copy_from_nonoverlapping(from.at(k, 0), columns);
                 }
             }
         }
@@ -128,11 +86,9 @@ unsafe fn tile<V: Vector, const HEIGHT: usize>(left: Left<V::Element>, depth: us
                 std::ptr::copy_nonoverlapping(left.start.add(k * left.step), to.add(k * HEIGHT), HEIGHT);
             }
         } else {
-            for k in 0..depth {
-                for i in 0..HEIGHT {
-                    *to.add(k * HEIGHT + i) = *left.start.add(i * left.row + k * left.step);
-                }
-            }
+            debug_assert!(left.step == 1, "numbers of a row or of a step lie side by side");
+            let rows = Rows { start: left.start, stride: left.row };
+            V::enter(Transpose { from: rows, size: (HEIGHT, depth), to: Rows { start: to, stride: HEIGHT } });
         }
     }
 }

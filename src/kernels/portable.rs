@@ -169,6 +169,7 @@ impl<T: Element + Bits> Arithmetic for Lanes<T> {
 }
 
 impl<T: Element + Bits> Vector for Lanes<T> {
+    type Half = Self;
     const MR: usize = 2;
 
     #[inline(never)]

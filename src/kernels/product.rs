@@ -13,14 +13,15 @@
 use std::ops::Range;
 
 use super::ahead::Ahead;
-use super::blocks::{Blocks, InPlace, KC, Kind, rest_width};
+use super::blocks::{Blocks, InPlace, KC, Kind, is_tiny, rest_stride};
 use super::buffer::{LINE, is_crowded};
-use super::few_chains::{few_chains, is_tiny};
+use super::few_chains::few_chains;
 use super::finish::{AtLevel, AtRest, Finish, Finishes};
 use super::level::{Kernel, Level};
 use super::matrix::Rows;
 use super::micro_kernel::{Left, Tiles, registers};
 use super::pack;
+use super::transpose::Transpose;
 use super::vector::{Element, Vector};
 
 /// A product of `rows` × `columns` chains, each of `depth` steps.
@@ -171,10 +172,10 @@ pub(super) unsafe fn multiply_and_sum<V: Vector, F: Finish<V::Element>>(
     }
 }
 
-struct Multiply<'a, T> {
-    product: &'a Product<T>,
-    finishes: Finishes<'a, T>,
-    workspace: &'a mut [T],
+pub(super) struct Multiply<'a, T> {
+    pub product: &'a Product<T>,
+    pub finishes: Finishes<'a, T>,
+    pub workspace: &'a mut [T],
 }
 
 impl<T: Element> Kernel<T> for Multiply<'_, T> {
@@ -184,7 +185,8 @@ impl<T: Element> Kernel<T> for Multiply<'_, T> {
     unsafe fn run<V: Vector<Element = T>>(self) {
         let Self { product, finishes, workspace } = self;
         let kind = match (product.right, product.rest) {
-            (Operand::Columns(_), _) => Kind::InputGradient,
+            (Operand::Columns(_), Some(_)) => Kind::InputGradient,
+            (Operand::Columns(_), None) => Kind::InputGradientAcross,
             (_, Some(_)) => Kind::Forward,
             (_, None) => Kind::Update,
         };
@@ -256,14 +258,7 @@ unsafe fn block<V: Vector>(
                     Rows { start: panel.cast_const().add(column % width), stride: width }
                 }
             };
-            let rest = match product.rest {
-                Some(outputs) => Rows { start: outputs.at(rows.start, column), ..outputs },
-                None if product.depth <= KC => Rows { start: at_rest, stride: rest_width::<V>(columns) },
-                None => {
-                    let stride = columns.next_multiple_of(V::LANES);
-                    Rows { start: at_rest.add(rows.start * stride + column), stride }
-                }
-            };
+            let rest = resting_place::<V>(product, at_rest, (rows.start, column), registers);
             let start = match product.start {
                 _ if depth.start > 0 => Some(rest.as_const()),
                 start => start.map(|start| start.from(0, column)),
@@ -284,6 +279,32 @@ unsafe fn block<V: Vector>(
                 finishes.all.finish_all(AtRest { rest, rows, column, width });
             }
             column += registers * V::LANES;
+        }
+    }
+}
+
+/// Where the chains of a panel rest, from its first row and column on: in the outputs; or in the workspace, all of them if there is
+/// more than one block of depth.
+///
+/// # Safety
+///
+/// These are a row and a column of the product, and `workspace` has the numbers that `Blocks` says.
+#[inline(always)]
+unsafe fn resting_place<V: Vector>(
+    product: &Product<V::Element>,
+    workspace: *mut V::Element,
+    (row, column): (usize, usize),
+    registers: usize,
+) -> Rows<*mut V::Element> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        match product.rest {
+            Some(outputs) => Rows { start: outputs.at(row, column), ..outputs },
+            None if product.depth <= KC => Rows { start: workspace, stride: registers * V::LANES },
+            None => {
+                let all = Rows { start: workspace, stride: rest_stride::<V>(product.columns) };
+                Rows { start: all.at(row, column), ..all }
+            }
         }
     }
 }
@@ -326,18 +347,12 @@ unsafe fn pack_panel<V: Vector>(
     unsafe {
         match from {
             Operand::Rows(rows) => {
-                let from = rows.at(depth.start, columns.start);
-                V::enter(pack::Panel { from, stride: rows.stride, depth: depth.len(), columns: columns.len(), to });
+                let from = rows.from(depth.start, columns.start);
+                V::enter(pack::Panel { from, depth: depth.len(), columns: columns.len(), to });
             }
             Operand::Columns(rows) => {
-                let from = rows.at(columns.start, depth.start);
-                V::enter(pack::TransposedPanel {
-                    from,
-                    stride: rows.stride,
-                    depth: depth.len(),
-                    columns: columns.len(),
-                    to,
-                });
+                let (from, size) = (rows.from(columns.start, depth.start), (columns.len(), depth.len()));
+                V::enter(Transpose { from, size, to: Rows { start: to, stride: V::PANEL } });
             }
         }
     }

@@ -18,7 +18,7 @@ use super::level::{Kernel, Level};
 use super::matrix::{Matrix, Rows};
 use super::micro_kernel::{Left, Tiles, registers};
 use super::optimizer::{Advance, Descent, with_rule};
-use super::transpose::transpose;
+use super::transpose::transpose_weights;
 use super::update::Descend;
 use super::vector::{Element, Vector};
 
@@ -253,7 +253,7 @@ impl<T: Element> Kernel<T> for InputGradients<'_, T> {
         unsafe {
             for pair in layers.windows(2).rev() {
                 let (before, layer) = (&pair[0], &pair[1]);
-                transpose::<V>(parameters.as_ptr().add(layer.parameters), layer, weights, before.width);
+                transpose_weights::<V>(parameters.as_ptr().add(layer.parameters), layer, weights, before.width);
                 let out = Rows { start: deltas.add(before.rows), stride: before.width };
                 let tiles = Tiles {
                     rows: n_samples,

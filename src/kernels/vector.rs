@@ -234,6 +234,9 @@ pub trait Vector: Arithmetic {
     /// Numbers in a row of a panel: those of two registers.
     const PANEL: usize = 2 * Self::LANES;
 
+    /// The registers of half the width, where the level has them.
+    type Half: Vector<Element = Self::Element>;
+
     /// Rows of a register tile two registers wide: what the level's register file holds without spilling
     /// (2·`MR` accumulators, two of the right operand, one broadcast).
     const MR: usize;

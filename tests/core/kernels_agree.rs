@@ -85,6 +85,10 @@ fn a_layer_equals_its_definition_where_it_is_cut_into_blocks_and_copied_into_pan
         (215, 300, 133), // several blocks of rows, of depth, and of samples in the update
         (270, 210, 140),
         (64, 130, 1060), // a packed left operand of a forward pass
+        // Input gradients across: one register of samples, one block of depth, several blocks of both.
+        (8, 70, 60),
+        (16, 130, 50),
+        (64, 340, 300), // chains of float64 that would rest in few sets of the cache
         // A last block of one or two rows beside a packed operand, in the update and in the forward pass: float64 at avx512, at
         // avx2, float32.
         (3, 1873, 128),

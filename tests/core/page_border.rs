@@ -284,7 +284,7 @@ impl Case {
         // Sizes in several blocks of rows and of depth, with copies of both operands, and around the widest registers.
         // Rows of 272 lie from cache lines on where there is no gap; the last two end in a block of one or two rows.
         let blocks = [(37, 130, 270), (37, 130, 272), (215, 300, 133), (270, 33, 140), (1, 3, 255), (2, 17, 513)];
-        for size in blocks.into_iter().chain([(3, 1873, 128), (1874, 17, 128)]) {
+        for size in blocks.into_iter().chain([(3, 1873, 128), (1874, 17, 128), (16, 70, 60), (64, 340, 300)]) {
             for gap in [0, 1] {
                 self.layer::<T>(size, gap, Activation::Sigmoid);
             }

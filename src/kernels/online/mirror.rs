@@ -6,7 +6,7 @@
 use crate::kernels::activation::Derivative;
 use crate::kernels::layout::Place;
 use crate::kernels::registers::{Chains, down_the_rows, for_each_register};
-use crate::kernels::transpose::transpose;
+use crate::kernels::transpose::transpose_weights;
 use crate::kernels::vector::{Arithmetic, Element, Pair, Vector};
 
 /// The mirror of one layer's weights.
@@ -39,7 +39,7 @@ impl<T: Element> Mirror<T> {
     pub(super) unsafe fn fill<V: Vector<Element = T>>(&self, weights: *const T, layer: &Place) {
         // SAFETY: the caller's contract.
         unsafe {
-            transpose::<V>(weights, layer, self.start, self.width);
+            transpose_weights::<V>(weights, layer, self.start, self.width);
             for input in 0..self.width {
                 self.mask.add(input).write(if input < layer.n_inputs { T::ONE } else { T::ZERO });
             }
