@@ -17,7 +17,7 @@ const LEFT_BYTES: usize = 320 * 1024;
 /// is needed, which takes 2 to 5 % of a step at 784-512-512-10, 128 and 1024 wide, 256, and nothing below.
 const FAR_BYTES: usize = 512 * 1024;
 
-/// The three products.
+/// The three products, one of them in two ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Chains rest in the outputs.
@@ -92,7 +92,7 @@ impl Blocks {
 }
 
 /// The most numbers in a row of chains that rest until their panel is finished: eight registers.
-fn rest_width<V: Vector>(columns: usize) -> usize {
+pub(super) fn rest_width<V: Vector>(columns: usize) -> usize {
     (8 * V::LANES).min(columns.next_multiple_of(V::LANES))
 }
 

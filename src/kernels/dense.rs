@@ -222,13 +222,13 @@ impl<T: Element> Kernel<T> for InputGradient<'_, T> {
         let is_across = across::pays::<V>(n_samples, widths, weights.stride());
         let (deltas, weights) = (deltas.pointer(), weights.pointer());
         let (out, stored) = (out.pointer(), slope.matrix().pointer());
-        let left = |rows: Rows<*const T>| Left { start: rows.start, row: rows.stride, step: 1 };
+        let by_rows = |rows: Rows<*const T>| Left { start: rows.start, row: rows.stride, step: 1 };
         // The lanes run along the inputs, along which the weights are not contiguous, or along the samples.
         let along = Product {
             rows: n_samples,
             columns: widths.0,
             depth: widths.1,
-            left: left(deltas),
+            left: by_rows(deltas),
             right: Operand::Columns(weights),
             start: None,
             rest: Some(out),
@@ -239,7 +239,7 @@ impl<T: Element> Kernel<T> for InputGradient<'_, T> {
             with_slope!(slope, D => {
                 let finish = &Derive::<T, D> { out, stored, derivative: PhantomData };
                 if is_across {
-                    let (left, right) = (left(weights), Operand::Columns(deltas));
+                    let (left, right) = (by_rows(weights), Operand::Columns(deltas));
                     let product =
                         Product { rows: widths.0, columns: n_samples, left, right, rest: None, beside: None, ..along };
                     multiply_across::<V, _>(&product, finish, out, workspace);
@@ -285,14 +285,16 @@ pub fn forward_workspace<T: Element>(level: Level, n_samples: usize, (n_inputs, 
     level.run(Workspaces { products: [(Kind::Forward, (n_samples, n_outputs, n_inputs))], number: PhantomData::<T> })
 }
 
-/// Numbers of workspace that the input gradient of a layer takes for `n_samples`.
+/// Numbers of workspace that the input gradient of a layer takes for `n_samples`, or fewer, whose weights have rows `stride` numbers
+/// apart.
 #[must_use]
 pub fn input_gradient_workspace<T: Element>(
     level: Level,
     n_samples: usize,
     (n_inputs, n_outputs): (usize, usize),
+    stride: usize,
 ) -> usize {
-    let n_across = n_samples.min(across::most_samples((n_inputs, n_outputs)));
+    let n_across = n_samples.min(across::most_samples::<T>((n_inputs, n_outputs), stride));
     level.run(Workspaces {
         products: [
             (Kind::InputGradient, (n_samples, n_inputs, n_outputs)),

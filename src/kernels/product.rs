@@ -13,7 +13,7 @@
 use std::ops::Range;
 
 use super::ahead::Ahead;
-use super::blocks::{Blocks, InPlace, KC, Kind, is_tiny, rest_stride};
+use super::blocks::{Blocks, InPlace, KC, Kind, is_tiny, rest_stride, rest_width};
 use super::buffer::{LINE, is_crowded};
 use super::few_chains::few_chains;
 use super::finish::{AtLevel, AtRest, Finish, Finishes};
@@ -35,7 +35,7 @@ pub(super) struct Product<T> {
     /// The row with which the chains of all rows start: nothing for zeros.
     pub start: Option<Rows<*const T>>,
     /// Where the chains rest between two blocks of depth and until they are finished: in the outputs, or, where there are
-    /// none yet, in the workspace.
+    /// none yet or they lie the other way, in the workspace.
     pub rest: Option<Rows<*mut T>>,
     /// Where the first of what `finish` reads beside the chains lies, row by row: it is fetched in time.
     pub beside: Option<Rows<*const T>>,
@@ -300,7 +300,10 @@ unsafe fn resting_place<V: Vector>(
     unsafe {
         match product.rest {
             Some(outputs) => Rows { start: outputs.at(row, column), ..outputs },
-            None if product.depth <= KC => Rows { start: workspace, stride: registers * V::LANES },
+            None if product.depth <= KC => {
+                debug_assert!(registers * V::LANES <= rest_width::<V>(product.columns), "more than has room");
+                Rows { start: workspace, stride: registers * V::LANES }
+            }
             None => {
                 let all = Rows { start: workspace, stride: rest_stride::<V>(product.columns) };
                 Rows { start: all.at(row, column), ..all }

@@ -1,4 +1,8 @@
-//! Rows that become columns.
+//! Rows that become columns: blocks of registers where both sides have them, number by number what is left. Panels and tiles of
+//! products (`product.rs`, `pack.rs`) and the results of `across.rs` are made so, and the weights of whole networks through which
+//! `small.rs` and `online.rs` go back.
+//!
+//! What becomes of numbers that are not copied, the padding of rows say, is the caller's to know.
 
 use std::ops::Range;
 
@@ -7,8 +11,8 @@ use super::level::Kernel;
 use super::matrix::Rows;
 use super::vector::{Element, Vector};
 
-/// Copies so many rows and columns: a row for each column, in blocks of whole registers, or of halves of them, as far as they go.
-/// Its maker vouches that `from` has these rows and columns, that `to` is writable for as many columns and rows, and that they do
+/// Copies so many rows and columns: a row for each column, in blocks of whole registers of columns, and of rows whole ones and then
+/// halves, as far as they go. Its maker vouches that `from` has these rows and columns, that `to` is writable for as many columns and rows, and that they do
 /// not overlap.
 pub(super) struct Transpose<T> {
     pub from: Rows<*const T>,
@@ -23,12 +27,13 @@ impl<T: Element> Kernel<T> for Transpose<T> {
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
         let Self { from, size: (rows, columns), to } = self;
-        // SAFETY: the maker vouches for rows and columns of both sides.
+        // SAFETY: the maker vouches for rows and columns of both sides; a CPU of this level has the halves' instructions.
         unsafe {
             let whole = columns / V::LANES * V::LANES;
             let row = transpose_blocks::<V>(from, (0..rows, whole), to);
             let row = transpose_blocks::<V::Half>(from, (row..rows, whole), to);
-            for column in 0..columns {
+            let first = if row < rows { 0 } else { whole };
+            for column in first..columns {
                 for row in if column < whole { row } else { 0 }..rows {
                     to.at(column, row).write(*from.at(row, column));
                 }

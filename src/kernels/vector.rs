@@ -234,7 +234,7 @@ pub trait Vector: Arithmetic {
     /// Numbers in a row of a panel: those of two registers.
     const PANEL: usize = 2 * Self::LANES;
 
-    /// The registers of half the width, where the level has them.
+    /// Registers of half the width where the level has them, else the same: each CPU of the level has their instructions too.
     type Half: Vector<Element = Self::Element>;
 
     /// Rows of a register tile two registers wide: what the level's register file holds without spilling

@@ -31,11 +31,11 @@ impl<T: Element> Layerwise<T> {
         Ok(Self { level, threads, workspaces: Buffer::new(threads * workspace)?, workspace })
     }
 
-    /// Numbers of workspace that a thread takes for its share of a layer's input gradient and update.
+    /// Numbers of workspace that a thread takes for its share of a layer's input gradient and update, with weights without gaps.
     #[must_use]
     pub fn backward_workspace(level: Level, threads: usize, n_samples: usize, widths: (usize, usize)) -> usize {
         let (n_samples_each, n_inputs_each) = (n_samples.div_ceil(threads), widths.0.div_ceil(threads));
-        let input_gradient = dense::input_gradient_workspace::<T>(level, n_samples_each, widths);
+        let input_gradient = dense::input_gradient_workspace::<T>(level, n_samples_each, widths, widths.1);
         input_gradient.max(update_workspace::<T>(level, n_samples, (n_inputs_each, widths.1)))
     }
 

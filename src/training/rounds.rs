@@ -148,7 +148,7 @@ impl Rounds {
             let (n, share) = widest(&forward[i], width);
             let forward = dense::forward_workspace::<T>(layer.level(), n, (n_inputs, share));
             let (n, share) = widest(&way_back[i], n_inputs);
-            forward.max(dense::input_gradient_workspace::<T>(before, n, (share, width)))
+            forward.max(dense::input_gradient_workspace::<T>(before, n, (share, width), layer.stride()))
         });
         let of_parameters = updates.iter().flat_map(|update| &update.jobs).flatten().map(|block| {
             let size = (block.rows.len(), block.columns.len());

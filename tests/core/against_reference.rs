@@ -74,7 +74,7 @@ pub(super) fn check_layer<T: Bits>(
     let learning_rate = T::from_f64(0.375);
     for level in levels() {
         let forward = dense::forward_workspace::<T>(level, b, (i, o));
-        let backward = dense::input_gradient_workspace::<T>(level, b, (i, o));
+        let backward = dense::input_gradient_workspace::<T>(level, b, (i, o), o + gap);
         let of_update = update::update_workspace::<T>(level, b, (i, o));
         let workspace = &mut nans::<T>(forward.max(backward).max(of_update));
         let x_spread = spread_from_a_line(x, i, i + gap);

@@ -50,13 +50,14 @@ const LARGE: [Shape; 8] = [
 
 /// Many weights for few samples: threads share the columns of all layers, some or none, which depends on the activation and the
 /// gradient of each; the last batch is smaller.
-const COLUMNS: [Shape; 6] = [
+const COLUMNS: [Shape; 7] = [
     (&[200, 90, 70, 4], 12, 5),
     (&[200, 90, 70, 4], 12, 5),
     (&[150, 64, 130, 3], 7, 7),
     (&[150, 64, 130, 3], 7, 7),
     (&[40, 300, 60], 9, 4),
     (&[8, 300, 60, 90], 9, 4),
+    (&[64, 256, 256, 3], 16, 16),
 ];
 
 /// Trains, and hashes the losses and all parameters.

@@ -85,9 +85,10 @@ fn a_layer_equals_its_definition_where_it_is_cut_into_blocks_and_copied_into_pan
         (215, 300, 133), // several blocks of rows, of depth, and of samples in the update
         (270, 210, 140),
         (64, 130, 1060), // a packed left operand of a forward pass
-        // Input gradients across: one register of samples, one block of depth, several blocks of both.
-        (8, 70, 60),
-        (16, 130, 50),
+        (270, 33, 128),  // chains of an update that would rest in few sets of the cache
+        // Input gradients across, at every level: one register of samples or some, several blocks of rows and of depth.
+        (16, 70, 60),
+        (48, 340, 260),
         (64, 340, 300), // chains of float64 that would rest in few sets of the cache
         // A last block of one or two rows beside a packed operand, in the update and in the forward pass: float64 at avx512, at
         // avx2, float32.
@@ -102,7 +103,9 @@ fn a_layer_equals_its_definition_where_it_is_cut_into_blocks_and_copied_into_pan
         }
         // Rows that lie anyhow, and from cache lines on, an odd number of these apart: such are not copied.
         let gap = |in_line: usize| ((size.2 / in_line + 1) | 1) * in_line - size.2;
-        for (in_f32, in_f64) in [(1, 1), (gap(16), gap(8))] {
+        // And so that those of the left operand begin in few sets of the cache.
+        let crowded = size.1.next_multiple_of(128) - size.1;
+        for (in_f32, in_f64) in [(1, 1), (gap(16), gap(8)), (crowded, crowded)] {
             check_size::<f32>(size, in_f32, 7, None);
             check_size::<f64>(size, in_f64, 7, None);
         }

@@ -155,7 +155,7 @@ impl Case {
         let deltas = Matrix::new(deltas.all(), b, o, o + gap);
         let (before, mut out) = (self.rows::<T>(b, i, i + gap), self.rows(b, i, i + gap));
         let before = Matrix::new(before.all(), b, i, i + gap);
-        let mut workspace = self.workspace(dense::input_gradient_workspace::<T>(level, b, (i, o)));
+        let mut workspace = self.workspace(dense::input_gradient_workspace::<T>(level, b, (i, o), o + gap));
         for slope in [Slope::Stored(before), Slope::Of(activation, before)] {
             self.say("input gradient", (size, gap, activation));
             let weights = Matrix::new(weights.all(), i, o, o + gap);
@@ -282,9 +282,11 @@ impl Case {
             }
         }
         // Sizes in several blocks of rows and of depth, with copies of both operands, and around the widest registers.
-        // Rows of 272 lie from cache lines on where there is no gap; the last two end in a block of one or two rows.
+        // Rows of 272 lie from cache lines on where there is no gap; two end in a block of one or two rows; two have input gradients
+        // across; in the last the chains of an update would rest in few sets of the cache.
         let blocks = [(37, 130, 270), (37, 130, 272), (215, 300, 133), (270, 33, 140), (1, 3, 255), (2, 17, 513)];
-        for size in blocks.into_iter().chain([(3, 1873, 128), (1874, 17, 128), (16, 70, 60), (64, 340, 300)]) {
+        let more = [(3, 1873, 128), (1874, 17, 128), (16, 70, 60), (64, 340, 300), (270, 33, 128)];
+        for size in blocks.into_iter().chain(more) {
             for gap in [0, 1] {
                 self.layer::<T>(size, gap, Activation::Sigmoid);
             }
