@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cells import Cell
 
 # Floating-point operations of a step that one core takes.
-ONE_CORE = 2e6
+ONE_CORE = 1e6
 
 
 def activation_times(dtype: str) -> dict[str, float]:

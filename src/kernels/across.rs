@@ -17,8 +17,8 @@ use super::transpose::Transpose;
 use super::vector::Vector;
 
 /// The most samples for which this is done, through weights whose rows are `stride` numbers apart: deltas and results are at most half
-/// as many as the weights (with half as many, 128 samples at 512 wide, it brings nothing yet; with fewer 2 to 11 % of a step, Zen 4),
-/// whose rows are not to begin in few sets of the cache.
+/// as many as the weights, whose rows are not to begin in few sets of the cache. (With half as many, 128 samples at 512 wide, it brings
+/// nothing yet, with 16 or 32 of them 2 to 5 % of a step; Zen 4.)
 pub(super) fn most_samples<T>((n_inputs, n_outputs): (usize, usize), stride: usize) -> usize {
     if is_crowded::<T>(stride) {
         return 0;
