@@ -7,12 +7,10 @@
 //! The lanes run along the samples: the deltas are transposed, and so are the results, instead of the weights, which are read number
 //! by number where they lie. The chains are the same.
 
-use std::marker::PhantomData;
-
 use super::buffer::is_crowded;
-use super::finish::{AtLevel, AtRest, Finish, FinishAll, Finishes};
+use super::finish::{AtLevel, AtRest, Finish, FinishAll};
 use super::matrix::Rows;
-use super::product::{Multiply, Product};
+use super::product::{Product, multiply_with};
 use super::transpose::Transpose;
 use super::vector::Vector;
 
@@ -49,16 +47,15 @@ pub(super) unsafe fn multiply_across<V: Vector, F: Finish<V::Element>>(
     out: Rows<*mut V::Element>,
     workspace: &mut [V::Element],
 ) {
-    let finish = &Across::<V, F> { finish, out, level: PhantomData };
+    let finish = &Across { finish: AtLevel::<V, F>::new(finish), out };
     // SAFETY: the caller's contract.
-    unsafe { V::enter(Multiply { product, finishes: Finishes { all: finish, sums: None }, workspace }) }
+    unsafe { multiply_with::<V>(product, finish, workspace) }
 }
 
 /// A `Finish` of chains that lie across.
 struct Across<'a, V: Vector, F> {
-    finish: &'a F,
+    finish: AtLevel<'a, V, F>,
     out: Rows<*mut V::Element>,
-    level: PhantomData<V>,
 }
 
 impl<V: Vector, F: Finish<V::Element>> FinishAll<V::Element> for Across<'_, V, F> {
@@ -69,7 +66,7 @@ impl<V: Vector, F: Finish<V::Element>> FinishAll<V::Element> for Across<'_, V, F
             V::enter(Transpose { from: rest, size: (rows.len(), width), to: out });
             let chains =
                 AtRest { rest: out.as_const(), rows: column..column + width, column: rows.start, width: rows.len() };
-            AtLevel::<V, F>::new(self.finish).finish_all(chains);
+            self.finish.finish_all(chains);
         }
     }
 }

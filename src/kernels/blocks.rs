@@ -96,7 +96,8 @@ pub(super) fn rest_width<V: Vector>(columns: usize) -> usize {
     (8 * V::LANES).min(columns.next_multiple_of(V::LANES))
 }
 
-/// Numbers from one row to the next of chains that rest in the workspace between blocks of depth.
+/// Numbers from one row to the next of chains that rest in the workspace between blocks of depth: a register more where rows would
+/// begin in few sets of the cache (not a line, so that fewer columns never take more).
 pub(super) fn rest_stride<V: Vector>(columns: usize) -> usize {
     let width = columns.next_multiple_of(V::LANES);
     if is_crowded::<V::Element>(width) { width + V::LANES } else { width }

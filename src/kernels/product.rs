@@ -16,7 +16,7 @@ use super::ahead::Ahead;
 use super::blocks::{Blocks, InPlace, KC, Kind, is_tiny, rest_stride, rest_width};
 use super::buffer::{LINE, is_crowded};
 use super::few_chains::few_chains;
-use super::finish::{AtLevel, AtRest, Finish, Finishes};
+use super::finish::{AtLevel, AtRest, Finish, FinishAll, Finishes};
 use super::level::{Kernel, Level};
 use super::matrix::Rows;
 use super::micro_kernel::{Left, Tiles, registers};
@@ -133,7 +133,25 @@ where
     W: Vector<Element = V::Element>,
     F: Finish<V::Element>,
 {
-    let finish = &AtLevel::<W, F>::new(finish);
+    // SAFETY: the caller's contract.
+    unsafe { multiply_with::<V>(product, &AtLevel::<W, F>::new(finish), workspace) }
+}
+
+/// The same with what finishes its chains behind a pointer already.
+///
+/// # Panics
+///
+/// As for `multiply`.
+///
+/// # Safety
+///
+/// As for `multiply`.
+#[inline(always)]
+pub(super) unsafe fn multiply_with<V: Vector>(
+    product: &Product<V::Element>,
+    finish: &dyn FinishAll<V::Element>,
+    workspace: &mut [V::Element],
+) {
     // SAFETY: the caller's contract.
     unsafe { V::enter(Multiply { product, finishes: Finishes { all: finish, sums: None }, workspace }) }
 }
@@ -172,10 +190,10 @@ pub(super) unsafe fn multiply_and_sum<V: Vector, F: Finish<V::Element>>(
     }
 }
 
-pub(super) struct Multiply<'a, T> {
-    pub product: &'a Product<T>,
-    pub finishes: Finishes<'a, T>,
-    pub workspace: &'a mut [T],
+struct Multiply<'a, T> {
+    product: &'a Product<T>,
+    finishes: Finishes<'a, T>,
+    workspace: &'a mut [T],
 }
 
 impl<T: Element> Kernel<T> for Multiply<'_, T> {

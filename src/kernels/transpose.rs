@@ -12,8 +12,8 @@ use super::matrix::Rows;
 use super::vector::{Element, Vector};
 
 /// Copies so many rows and columns: a row for each column, in blocks of whole registers of columns, and of rows whole ones and then
-/// halves, as far as they go. Its maker vouches that `from` has these rows and columns, that `to` is writable for as many columns and rows, and that they do
-/// not overlap.
+/// halves, as far as they go. Its maker vouches that `from` has these rows and columns, that `to` is writable for as many columns and
+/// rows, and that they do not overlap.
 pub(super) struct Transpose<T> {
     pub from: Rows<*const T>,
     /// Rows and columns.
