@@ -7,9 +7,19 @@ pub const LINE: usize = 64;
 
 /// Whether rows of so many numbers from one to the next begin in few sets of an L1 cache.
 #[must_use]
-pub fn is_crowded<T>(stride: usize) -> bool {
+pub(super) fn is_crowded<T>(stride: usize) -> bool {
     const FEW_SETS: usize = 512;
     stride.saturating_mul(size_of::<T>()).is_multiple_of(FEW_SETS)
+}
+
+/// Numbers from one of `rows` rows to the next: the `width`, and a cache line more where the rows of a matrix that outgrows
+/// half of an L1 cache would begin in few of its sets.
+#[must_use]
+pub fn stride_of<T>(width: usize, rows: usize) -> usize {
+    const HALF_CACHE: usize = 16 * 1024;
+    let bytes = width.saturating_mul(size_of::<T>());
+    let crowded = rows > 1 && is_crowded::<T>(width) && bytes.saturating_mul(rows) > HALF_CACHE;
+    if crowded { width + LINE / size_of::<T>() } else { width }
 }
 
 /// A fixed number of numbers, aligned to a cache line.

@@ -89,9 +89,9 @@ impl Layout {
         !activation.keeps_derivative() && activation != Activation::Softmax
     }
 
-    /// Numbers of the transposed weights of each layer but the first, and of as many rows more for each.
-    pub(super) fn transposed(&self, more: usize) -> impl Iterator<Item = Option<usize>> {
-        self.layers.windows(2).map(move |pair| pair[1].n_outputs.checked_add(more)?.checked_mul(pair[0].width))
+    /// Numbers of the transposed weights of each layer but the first.
+    pub(super) fn transposed(&self) -> impl Iterator<Item = Option<usize>> {
+        self.layers.windows(2).map(|pair| pair[1].n_outputs.checked_mul(pair[0].width))
     }
 
     /// Checks the lengths of what belongs to so many samples.

@@ -52,7 +52,7 @@ mod vector;
 
 pub use activation::Activation;
 pub(crate) use buffer::zeros;
-pub use buffer::{Buffer, LINE, is_crowded};
+pub use buffer::{Buffer, LINE, stride_of};
 pub use dense::Slope;
 pub use level::Level;
 pub use loss::Loss;

@@ -16,13 +16,15 @@ use super::layout::{Layout, Place, TOO_LARGE};
 use super::level::{Kernel, Level};
 use super::matrix::Matrix;
 use super::vector::{Element, Vector};
-use passes::{Numbers, backward, forward};
+use mirror::Mirror;
+use passes::{Passage, backward, forward, update};
 
 /// A network for single samples.
 #[derive(Debug)]
 pub struct Online<T> {
     level: Level,
     layout: Layout,
+    mirrors: Vec<Mirror>,
     n_mirrored: usize,
     number: PhantomData<T>,
 }
@@ -38,14 +40,20 @@ impl<T: Element> Online<T> {
         let lanes = level.lanes::<T>();
         assert!(layout.n_samples == 1, "one row of each layer");
         assert!(layout.layers.iter().all(|layer| layer.width.is_multiple_of(lanes)), "rows are whole registers");
-        let n_mirrored = layout.transposed(1).try_fold(0_usize, |sum, size| sum.checked_add(size?)).expect(TOO_LARGE);
-        Self { level, layout, n_mirrored, number: PhantomData }
+        let (mirrors, n_mirrored) = Mirror::all::<T>(&layout.layers).expect(TOO_LARGE);
+        Self { level, layout, mirrors, n_mirrored, number: PhantomData }
     }
 
-    /// Numbers of workspace that `descend` takes.
+    /// Numbers of the transposed weights, which `descend` keeps beside the weights.
+    #[must_use]
+    pub fn n_mirrored(&self) -> usize {
+        self.n_mirrored
+    }
+
+    /// Numbers of workspace that `descend` takes: those, and what a sample leaves in the layers.
     #[must_use]
     pub fn workspace(&self) -> usize {
-        self.n_mirrored
+        self.n_mirrored + 2 * self.layout.n_activations
     }
 
     fn check(&self, (x, y): (usize, Option<usize>), (parameters, activations): (usize, usize)) {
@@ -65,8 +73,8 @@ impl<T: Element> Online<T> {
         self.level.run(ForwardPass { layers: &self.layout.layers, x, y, parameters, activations })
     }
 
-    /// Takes steps as long as the loss is finite: fills the loss before each of them, the first that is not included, and
-    /// returns how many were taken.
+    /// Takes steps as long as the loss is finite and nobody objects: fills the loss before each of them, the first that is not finite
+    /// included, and returns how many were taken.
     ///
     /// # Panics
     ///
@@ -76,18 +84,19 @@ impl<T: Element> Online<T> {
         steps: Steps<'_, T>,
         parameters: &mut [T],
         (activations, deltas): (&mut [T], &mut [T]),
-        losses: &mut [f64],
+        (losses, pauses): (&mut [f64], Pauses<'_>),
         workspace: &mut [T],
     ) -> usize {
         let Steps { x, y, order, rates, .. } = steps;
         let widths = (x.columns(), Some(y.columns()));
         self.check(widths, (parameters.len(), activations.len()));
         assert_eq!(deltas.len(), self.layout.n_activations, "number of deltas");
-        assert!(workspace.len() >= self.n_mirrored, "the workspace is too small");
+        assert!(workspace.len() >= self.workspace(), "the workspace is too small");
+        assert!(pauses.every > 0, "no step between two pauses");
         assert_eq!((rates.len(), losses.len()), (order.len(), order.len()), "rates, losses");
         let n_samples = x.rows().min(y.rows());
         assert!(order.iter().all(|sample| *sample < n_samples), "no such sample");
-        self.level.run(Descend { network: self, steps, parameters, activations, deltas, losses, workspace })
+        self.level.run(Descend { network: self, steps, parameters, activations, deltas, losses, pauses, workspace })
     }
 }
 
@@ -106,6 +115,14 @@ pub struct Steps<'a, T> {
     pub exact: bool,
 }
 
+/// When to ask whether steps are to go on.
+pub struct Pauses<'a> {
+    /// Steps from one question to the next.
+    pub every: usize,
+    /// The question: without its consent no step more is taken.
+    pub go_on: &'a mut dyn FnMut() -> bool,
+}
+
 struct ForwardPass<'a, T> {
     layers: &'a [Place],
     x: &'a [T],
@@ -121,47 +138,71 @@ impl<T: Element> Kernel<T> for ForwardPass<'_, T> {
     unsafe fn run<V: Vector<Element = T>>(self) -> f64 {
         let Self { layers, x, y, parameters, activations } = self;
         // SAFETY: `check` has seen that the slices hold what the layers' places say.
-        unsafe { forward::<V>(layers, (x.as_ptr(), y), parameters.as_ptr(), activations.as_mut_ptr()) }
+        unsafe {
+            let parameters = parameters.as_ptr().cast_mut(); // nobody writes them
+            forward::<V>(layers, None, (x.as_ptr(), y), parameters, activations.as_mut_ptr())
+        }
     }
 }
 
-struct Descend<'a, T> {
+struct Descend<'a, 'p, T> {
     network: &'a Online<T>,
     steps: Steps<'a, T>,
     parameters: &'a mut [T],
     activations: &'a mut [T],
     deltas: &'a mut [T],
     losses: &'a mut [f64],
+    pauses: Pauses<'p>,
     workspace: &'a mut [T],
 }
 
-impl<T: Element> Kernel<T> for Descend<'_, T> {
+impl<T: Element> Kernel<T> for Descend<'_, '_, T> {
     type Output = usize;
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) -> usize {
-        let Self { network, steps, parameters, activations, deltas, losses, workspace } = self;
+        let Self { network, steps, parameters, activations, deltas, losses, pauses, workspace } = self;
         let Steps { x, y, order, rates, exact } = steps;
         let layers = &network.layout.layers[..];
-        let numbers = Numbers {
-            parameters: parameters.as_mut_ptr(),
-            activations: activations.as_mut_ptr(),
-            deltas: deltas.as_mut_ptr(),
-            mirrors: workspace[..network.n_mirrored].as_mut_ptr_range(),
-        };
+        let (mirrors, others) = workspace.split_at_mut(network.n_mirrored);
+        let (other_activations, other_deltas) = others.split_at_mut(network.layout.n_activations);
+        let (parameters, mirrors) = (parameters.as_mut_ptr(), mirrors.as_mut_ptr());
+        let all = &network.mirrors[..];
+        // Two samples that follow each other leave their numbers in two places, the last one in what the caller sees.
+        let mut places = [(activations, deltas), (other_activations, other_deltas)]
+            .map(|(activations, deltas)| (activations.as_mut_ptr(), deltas.as_mut_ptr()));
+        if order.len().is_multiple_of(2) {
+            places.swap(0, 1);
+        }
+        let (mut before, mut taken, mut until_pause) = (None, order.len(), pauses.every);
         // SAFETY: `descend` has checked the widths of the samples, and that the slices hold what the layers' places say.
         unsafe {
-            numbers.fill_mirrors::<V>(layers);
+            for (layer, mirror) in layers[1..].iter().zip(all) {
+                mirror.fill::<V>(layer, parameters.add(layer.parameters), mirrors);
+            }
             for (step, ((&sample, &rate), loss)) in order.iter().zip(rates).zip(losses).enumerate() {
-                let sample = (x.row(sample).as_ptr(), y.row(sample));
-                *loss = forward::<V>(layers, sample, numbers.parameters, numbers.activations);
+                if until_pause == 0 {
+                    if !(pauses.go_on)() {
+                        taken = step;
+                        break;
+                    }
+                    until_pause = pauses.every;
+                }
+                until_pause -= 1;
+                let ((activations, deltas), learning_rate) = (places[step % 2], T::from_f64(rate));
+                let (x, y) = (x.row(sample).as_ptr(), y.row(sample));
+                let now = Passage { x, y, activations, deltas, learning_rate };
+                *loss = forward::<V>(layers, before.as_ref(), (x, y), parameters, activations);
                 if !loss.is_finite() {
                     return step;
                 }
-                let is_last = step + 1 == order.len();
-                backward::<V>(layers, (T::from_f64(rate), exact, is_last), sample, &numbers);
+                backward::<V>(layers, exact, (before.as_ref(), &now), (all, mirrors));
+                before = Some(now);
+            }
+            if let Some(last) = before {
+                update::<V>(layers, &last, parameters);
             }
         }
-        order.len()
+        taken
     }
 }

@@ -45,7 +45,7 @@ impl<T: Element> Small<T> {
         assert!(layout.n_samples <= Self::MOST_SAMPLES, "too many samples");
         let lanes = level.lanes::<T>();
         let chains = layout.layers.iter().map(|layer| layer.n_inputs.checked_add(1)?.checked_mul(2 * lanes));
-        let workspace = chains.chain(layout.transposed(0)).fold(0, |most, size| size.expect(TOO_LARGE).max(most));
+        let workspace = chains.chain(layout.transposed()).fold(0, |most, size| size.expect(TOO_LARGE).max(most));
         Self { level, layout, workspace, number: PhantomData }
     }
 
@@ -253,7 +253,8 @@ impl<T: Element> Kernel<T> for InputGradients<'_, T> {
         unsafe {
             for pair in layers.windows(2).rev() {
                 let (before, layer) = (&pair[0], &pair[1]);
-                transpose_weights::<V>(parameters.as_ptr().add(layer.parameters), layer, weights, before.width);
+                let copy = Rows { start: weights, stride: before.width };
+                transpose_weights::<V>(parameters.as_ptr().add(layer.parameters), layer, copy, before.width);
                 let out = Rows { start: deltas.add(before.rows), stride: before.width };
                 let tiles = Tiles {
                     rows: n_samples,

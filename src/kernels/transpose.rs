@@ -74,11 +74,10 @@ unsafe fn transpose_blocks<V: Vector>(
 pub(super) unsafe fn transpose_weights<V: Vector>(
     weights: *const V::Element,
     layer: &Place,
-    to: *mut V::Element,
+    to: Rows<*mut V::Element>,
     width: usize,
 ) {
     let &Place { n_inputs, n_outputs, stride, .. } = layer;
-    let to = Rows { start: to, stride: width };
     // SAFETY: rows and columns are those of the weights, and of the copy.
     unsafe {
         V::enter(Transpose { from: Rows { start: weights, stride }, size: (n_inputs, n_outputs), to });

@@ -11,4 +11,4 @@ mod network;
 
 pub use dense::Dense;
 pub use layerwise::Layerwise;
-pub use network::{Network, stride_of};
+pub use network::Network;

@@ -4,17 +4,7 @@
 
 use super::Dense;
 use crate::error::Error;
-use crate::kernels::{Activation, Buffer, Element, LINE, Level, Matrix, MatrixMut, is_crowded};
-
-/// Numbers from one of `rows` rows to the next: the `width`, and a cache line more where the rows of a matrix that outgrows
-/// half of an L1 cache would begin in few of its sets.
-#[must_use]
-pub fn stride_of<T>(width: usize, rows: usize) -> usize {
-    const HALF_CACHE: usize = 16 * 1024;
-    let bytes = width.saturating_mul(size_of::<T>());
-    let crowded = rows > 1 && is_crowded::<T>(width) && bytes.saturating_mul(rows) > HALF_CACHE;
-    if crowded { width + LINE / size_of::<T>() } else { width }
-}
+use crate::kernels::{Activation, Buffer, Element, Level, Matrix, MatrixMut, stride_of};
 
 /// A chain of dense layers.
 #[derive(Debug)]

@@ -9,8 +9,8 @@ use super::rounds::Block;
 use super::settings::Settings;
 use crate::error::Error;
 use crate::kernels::update::{self, Parameters};
-use crate::kernels::{Activation, Descent, Element, Level, Loss, Matrix, MatrixMut, Slope, dense, loss};
-use crate::network::{Dense, Network, stride_of};
+use crate::kernels::{Activation, Descent, Element, Level, Loss, Matrix, MatrixMut, Slope, dense, loss, stride_of};
+use crate::network::{Dense, Network};
 use crate::parallel::Parts;
 
 /// What a forward pass is for.

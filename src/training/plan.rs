@@ -90,8 +90,8 @@ impl<T: Element> Plan<T> {
         settings.assert_fit(network);
         let passes = Passes::of(network, n_samples, &settings)?;
         let too_large = Error::OutOfMemory { numbers: usize::MAX };
-        let online = passes.online::<T>();
         let rounds = Rounds::of::<T>(&passes, n_samples, &settings);
+        let online = passes.online::<T>(rounds.threads);
         let is_one_job = rounds.threads == 1 && rounds.samples.len() == 1;
         let small = if is_one_job { passes.small::<T>() } else { None };
         let workspace = rounds.of_workspaces.end().max(small.as_ref().map_or(0, Small::workspace));

@@ -8,6 +8,7 @@
 use std::time::Instant;
 
 use crate::error::Error;
+use crate::kernels::online::Pauses;
 use crate::kernels::{Element, Matrix, zeros};
 use crate::network::Network;
 use crate::training::{Batches, Optimizer, Plan, Rate, Settings};
@@ -106,6 +107,14 @@ impl<T: Element> Snapshot<T> {
         }
         self.steps
     }
+}
+
+/// Why steps do not go on.
+enum End {
+    /// The observer has asked for it.
+    Stopped,
+    /// The loss before a step, or nothing where a parameter is seen not to be, is not finite; that step is not taken.
+    Diverged(Option<f64>),
 }
 
 /// What is trained.
@@ -231,7 +240,7 @@ impl<T: Element> Trainer<T> {
             let n = self.steps_at_once(trainee, start, records.len(), observer);
             self.poll(n, observer)?;
             let before = self.steps;
-            let outcome = self.take_steps(trainee, start, n);
+            let outcome = self.take_steps(trainee, start, n, observer);
             let taken = self.steps - before;
             for i in 0..taken {
                 let (record, number) = if per_epoch == 1 { (&mut records[i], 0) } else { (&mut records[0], batch + i) };
@@ -241,7 +250,10 @@ impl<T: Element> Trainer<T> {
                 record.loss += self.last.losses[i] * self.share(number);
                 record.learning_rate = self.last.rates[i];
             }
-            outcome.map_err(|loss| self.go_back(trainee, start, loss, observer))?;
+            outcome.map_err(|end| match end {
+                End::Stopped => Error::Stopped,
+                End::Diverged(loss) => self.go_back(trainee, start, loss, observer),
+            })?;
             if !self.steps.is_multiple_of(per_epoch) {
                 continue;
             }
@@ -275,7 +287,7 @@ impl<T: Element> Trainer<T> {
         (all - batch * batch_size).min(batch_size) as f64 / all as f64
     }
 
-    /// How many steps can be taken before anybody looks: up to the next copy, poll, or epoch whose end is seen.
+    /// How many steps can be taken before anybody looks: up to the next copy, or epoch whose end is seen.
     fn steps_at_once(
         &self,
         trainee: &Trainee<'_, T>,
@@ -287,7 +299,7 @@ impl<T: Element> Trainer<T> {
             return 1;
         }
         let per_epoch = self.batches.per_epoch();
-        let most = (SNAPSHOT - (self.steps - start) % SNAPSHOT).min(WORK_PER_POLL / self.work_per_step).max(1);
+        let most = SNAPSHOT - (self.steps - start) % SNAPSHOT;
         if per_epoch > 1 {
             return most.min(per_epoch - self.steps % per_epoch);
         }
@@ -296,27 +308,32 @@ impl<T: Element> Trainer<T> {
         (self.steps..).take(most - 1).take_while(|epoch| !seen(epoch)).count() + 1
     }
 
-    /// Takes so many steps, as `steps_at_once` has allowed. Where the loss before one is not finite it is the error, or nothing where
-    /// a parameter is seen not to be finite; that step is not taken.
-    fn take_steps(&mut self, trainee: &mut Trainee<'_, T>, start: usize, n: usize) -> Result<(), Option<f64>> {
+    /// Takes so many steps, as `steps_at_once` has allowed.
+    fn take_steps(
+        &mut self,
+        trainee: &mut Trainee<'_, T>,
+        start: usize,
+        n: usize,
+        observer: &mut impl Observer<T>,
+    ) -> Result<(), End> {
         let is_due = (self.steps - start).is_multiple_of(SNAPSHOT);
         if trainee.online && !is_due {
-            return self.descend(trainee, n);
+            return self.descend(trainee, n, observer);
         }
         let per_epoch = self.batches.per_epoch();
         let batch = self.batches.get(self.steps / per_epoch, self.steps % per_epoch);
         let loss = self.plan.pass(trainee.network, batch, Some(trainee.optimizer.steps()));
         if !loss.is_finite() {
-            return Err(Some(loss));
+            return Err(End::Diverged(Some(loss)));
         }
         if is_due {
             if !trainee.network.is_finite() {
-                return Err(None);
+                return Err(End::Diverged(None));
             }
             self.snapshot.take(self.steps, trainee.network, trainee.optimizer);
         }
         if trainee.online {
-            return self.descend(trainee, n); // from that pass on again, once in `SNAPSHOT` steps
+            return self.descend(trainee, n, observer); // from that pass on again, once in `SNAPSHOT` steps
         }
         (self.last.losses[0], self.last.rates[0]) = (loss, trainee.optimizer.learning_rate(self.rate));
         self.plan.update(trainee.network, trainee.optimizer, batch, self.rate);
@@ -325,7 +342,7 @@ impl<T: Element> Trainer<T> {
     }
 
     /// The same of single samples, in one kernel.
-    fn descend(&mut self, trainee: &mut Trainee<'_, T>, n: usize) -> Result<(), Option<f64>> {
+    fn descend(&mut self, trainee: &mut Trainee<'_, T>, n: usize, observer: &mut impl Observer<T>) -> Result<(), End> {
         let per_epoch = self.batches.per_epoch();
         let LastSteps { losses, rates, order } = &mut self.last;
         let (losses, rates, order) = (&mut losses[..n], &mut rates[..n], &mut order[..n]);
@@ -335,9 +352,19 @@ impl<T: Element> Trainer<T> {
             *sample = self.batches.sample(step / per_epoch, step % per_epoch);
         }
         let batch = (self.batches.all(), &*order);
-        let taken = self.plan.descend(trainee.network, trainee.optimizer, batch, (rates, losses));
+        let mut stopped = false;
+        let go_on = &mut || {
+            stopped = !observer.poll();
+            !stopped
+        };
+        let pauses = Pauses { every: (WORK_PER_POLL / self.work_per_step).max(1), go_on };
+        let taken = self.plan.descend(trainee.network, trainee.optimizer, batch, (rates, losses), pauses);
         self.steps += taken;
-        if taken == n { Ok(()) } else { Err(Some(losses[taken])) }
+        match taken {
+            _ if taken == n => Ok(()),
+            _ if stopped => Err(End::Stopped),
+            _ => Err(End::Diverged(Some(losses[taken]))),
+        }
     }
 
     /// Asks the observer once in a while, before so many steps.

@@ -16,7 +16,7 @@ use std::slice;
 use super::levels;
 use super::small_networks::places;
 use ironprop::kernels::layout::Layout;
-use ironprop::kernels::online::{Online, Steps};
+use ironprop::kernels::online::{Online, Pauses, Steps};
 use ironprop::kernels::small::Small;
 use ironprop::kernels::update::{self, Parameters};
 use ironprop::kernels::{Activation, Descent, Element, Level, Loss, Matrix, MatrixMut, Penalty, Rule, Slope};
@@ -228,7 +228,8 @@ impl Case {
             let steps = Steps { x, y, order: &[0, 0], rates: &[0.125, 0.125], exact };
             let numbers = (activations.all_mut(), deltas.all_mut());
             let mut workspace = self.workspace(online.workspace());
-            online.descend(steps, parameters.all_mut(), numbers, &mut [0.0; 2], workspace.all_mut());
+            let pauses = Pauses { every: 1, go_on: &mut || true };
+            online.descend(steps, parameters.all_mut(), numbers, (&mut [0.0; 2], pauses), workspace.all_mut());
         }
     }
 

@@ -137,7 +137,9 @@ fn check<T: Element>(case: Case, level: Level) {
 fn steps_taken_together_are_those_taken_one_by_one() {
     let schedule = Schedule { rate: 0.05, shape: Shape::Cosine { steps: 150.0, last: 0.01 }, warm_up: 20 };
     for level in levels() {
-        for sizes in [&[2, 2, 2, 1][..], &[4, 16, 16, 1], &[1, 1], &[3, 9, 17, 33, 2], &[5, 150, 64, 81, 18]] {
+        for sizes in
+            [&[2, 2, 2, 1][..], &[4, 16, 16, 1], &[1, 1], &[3, 9, 17, 33, 2], &[5, 150, 64, 81, 18], &[3, 128, 40]]
+        {
             for (n_samples, seed) in [(1, None), (3, None), (3, Some(7)), (70, Some(8))] {
                 for &(_, gradient) in Gradient::ALL {
                     let activation = Activation::Sigmoid; // not 0 at 0, which is in the padding
@@ -146,6 +148,55 @@ fn steps_taken_together_are_those_taken_one_by_one() {
                     check::<f64>(case, level);
                 }
             }
+        }
+    }
+}
+
+/// Objects when it is asked for the last time, and looks at no epoch.
+struct Stop {
+    questions: usize,
+}
+
+impl<T: Element> Observer<T> for Stop {
+    fn poll(&mut self) -> bool {
+        self.questions -= 1;
+        self.questions > 0
+    }
+
+    fn wants(&self, _epoch: usize) -> bool {
+        false
+    }
+
+    fn epoch(&mut self, _epoch: usize, _loss: f64, _predictions: Option<Matrix<'_, T>>) -> bool {
+        unreachable!("it wants none")
+    }
+}
+
+/// Stops steps that are taken together, of which some lie between two questions; returns how many were taken.
+fn stop<T: Element>(case: Case, level: Level, questions: usize) -> usize {
+    let (mut network, x, y) = prepare::<T>(case, level);
+    let mut optimizer = Optimizer::new(Options { schedule: case.schedule, ..Options::sgd(1.0) }, &network).unwrap();
+    let batches = Batches::new(batch(case, &x, &y), 1, case.seed).unwrap();
+    let mut trainer = Trainer::new(&network, &optimizer, batches, settings(case)).unwrap();
+    let mut records = vec![Epoch::default(); 200];
+    let mut stop = Stop { questions };
+    let result = trainer.run(&mut network, &mut optimizer, Rate::Scheduled(1.0), &mut stop, &mut records);
+    assert_eq!(result, Err(Error::Stopped));
+    let taken = usize::try_from(optimizer.steps()).unwrap();
+    assert_eq!(packed(&network), by_hand::<T>(case, level, taken).parameters, "{taken} steps at {level}");
+    taken
+}
+
+#[test]
+fn steps_taken_together_stop_at_a_whole_step_wherever_they_are_asked() {
+    let schedule = Schedule { rate: 0.05, shape: Shape::Cosine { steps: 150.0, last: 0.01 }, warm_up: 20 };
+    for level in levels() {
+        for &(_, gradient) in Gradient::ALL {
+            let (sizes, activation) = (&[150, 140, 30][..], Activation::Tanh);
+            let case = Case { sizes, n_samples: 1, seed: None, gradient, activation, schedule };
+            let taken: Vec<_> = (1..7).map(|questions| stop::<f32>(case, level, questions)).collect();
+            assert!(taken.is_sorted() && taken.iter().any(|taken| !taken.is_multiple_of(64)), "{taken:?}");
+            assert_eq!(taken, (1..7).map(|questions| stop::<f64>(case, level, questions)).collect::<Vec<_>>());
         }
     }
 }

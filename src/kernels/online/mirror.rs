@@ -3,92 +3,107 @@
 //! Here the chains of an input gradient lie in lanes, as those of the forward pass do in the weights themselves. A mirror takes
 //! the steps of its weights, whose gradients are single products: the same numbers come out.
 
-use crate::kernels::activation::Derivative;
+use super::passes::Factors;
+use crate::kernels::activation::{Activation, with_activation};
+use crate::kernels::buffer::stride_of;
 use crate::kernels::layout::Place;
-use crate::kernels::registers::{Chains, down_the_rows, for_each_register};
+use crate::kernels::matrix::Rows;
+use crate::kernels::registers::{Chains, down_the_rows, for_each_register, step};
 use crate::kernels::transpose::transpose_weights;
 use crate::kernels::vector::{Arithmetic, Element, Pair, Vector};
 
-/// The mirror of one layer's weights.
-pub(super) struct Mirror<T> {
-    pub(super) start: *mut T,
-    /// The row after the last: ones, with zeros for the padding.
-    pub(super) mask: *mut T,
+/// The mirror of one layer's weights: where it lies among all mirrors.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mirror {
+    start: usize,
+    n_rows: usize,
     /// The width of a row: that of the layer before.
-    pub(super) width: usize,
+    width: usize,
+    stride: usize,
 }
 
-impl<T: Element> Mirror<T> {
-    /// That of weights with so many outputs, of which each is a row of some width, from `start` on.
+impl Mirror {
+    /// Those of each layer but the first, and the numbers of all, if they can be counted.
+    pub(super) fn all<T>(layers: &[Place]) -> Option<(Vec<Self>, usize)> {
+        let (mut mirrors, mut start) = (Vec::with_capacity(layers.len()), 0_usize);
+        for pair in layers.windows(2) {
+            let (n_rows, width) = (pair[1].n_outputs, pair[0].width);
+            let stride = stride_of::<T>(width, n_rows);
+            mirrors.push(Self { start, n_rows, width, stride });
+            start = n_rows.checked_add(1)?.checked_mul(stride)?.checked_add(start)?;
+        }
+        Some((mirrors, start))
+    }
+
+    /// Its first row, and the one after the last, which holds ones, and zeros for the padding.
     ///
     /// # Safety
     ///
-    /// There is room for these rows and one more.
+    /// It lies among them.
     #[inline(always)]
-    pub(super) unsafe fn of(start: *mut T, n_outputs: usize, width: usize) -> Self {
+    unsafe fn rows<T>(&self, mirrors: *mut T) -> (*mut T, *mut T) {
         // SAFETY: the caller's contract.
-        Self { start, mask: unsafe { start.add(n_outputs * width) }, width }
+        unsafe {
+            let start = mirrors.add(self.start);
+            (start, start.add(self.n_rows * self.stride))
+        }
     }
 
     /// Copies the weights.
     ///
     /// # Safety
     ///
-    /// The pointers are those of the layer, and the CPU has the instructions of `V`.
+    /// The pointers are those of the layer, it lies among the mirrors, and the CPU has the instructions of `V`.
     #[inline(always)]
-    pub(super) unsafe fn fill<V: Vector<Element = T>>(&self, weights: *const T, layer: &Place) {
+    pub(super) unsafe fn fill<V: Vector>(&self, layer: &Place, weights: *const V::Element, mirrors: *mut V::Element) {
         // SAFETY: the caller's contract.
         unsafe {
-            transpose_weights::<V>(weights, layer, self.start, self.width);
+            let (start, mask) = self.rows(mirrors);
+            transpose_weights::<V>(weights, layer, Rows { start, stride: self.stride }, self.width);
             for input in 0..self.width {
-                self.mask.add(input).write(if input < layer.n_inputs { T::ONE } else { T::ZERO });
+                mask.add(input).write(if input < layer.n_inputs { V::Element::ONE } else { V::Element::ZERO });
             }
         }
     }
 
-    /// The deltas of the layer before. Those of its padding are no numbers of it (`Place::width`).
+    /// The deltas of the layer before, from its activations and the deltas of this one; those of its padding are no numbers of it
+    /// (`Place::width`). If the weights still have to take a step, they do so on the way, and the padding of the mirror too.
     ///
     /// # Safety
     ///
-    /// The pointers are those of the layer, and the CPU has the instructions of `V`.
+    /// As for `fill`.
     #[inline(always)]
-    pub(super) unsafe fn input_gradient<V: Vector<Element = T>, D: Derivative>(
+    pub(super) unsafe fn input_gradient<V: Vector>(
         &self,
-        deltas: *const T,
-        input: *const T,
-        out: *mut T,
+        owed: Option<Factors<V::Element>>,
+        activation: Activation,
+        (input, deltas): (*const V::Element, *const V::Element),
+        out: *mut V::Element,
+        mirrors: *mut V::Element,
     ) {
         // SAFETY: rows are whole registers, one for each delta.
         unsafe {
+            let (first, mask) = self.rows(mirrors);
             for_each_register!(V, self.width, |Registers, column| {
-                let mut chain = Registers::<V>::splat(T::ZERO);
-                let (start, end) = (self.start.add(column), self.mask.add(column));
-                down_the_rows!(start, end, self.width, deltas, |row, delta| {
-                    chain = Registers::<V>::splat(*delta).mul_add(Registers::<V>::load(row), chain);
-                });
-                let slope = Registers::<V>::load(input.add(column)).slope::<D>();
+                let mut chain = Registers::<V>::splat(V::Element::ZERO);
+                let (start, end) = (first.add(column), mask.add(column));
+                if let Some(owed) = owed {
+                    let learning_rate = Registers::<V>::splat(owed.learning_rate);
+                    let factor = Registers::<V>::load(owed.input.add(column)).mul(Registers::<V>::load(end));
+                    down_the_rows!(start, end, self.stride, (deltas, owed.deltas), |row, delta, owed| {
+                        let factors = (factor, Registers::<V>::splat(*owed));
+                        let weights = step(Registers::<V>::load(row), factors, learning_rate);
+                        weights.store(row);
+                        chain = Registers::<V>::splat(*delta).mul_add(weights, chain);
+                    });
+                } else {
+                    down_the_rows!(start, end, self.stride, (deltas), |row, delta| {
+                        chain = Registers::<V>::splat(*delta).mul_add(Registers::<V>::load(row), chain);
+                    });
+                }
+                let input = Registers::<V>::load(input.add(column));
+                let slope = with_activation!(activation, D => input.slope::<D>());
                 chain.mul(slope).flush_subnormal().store(out.add(column));
-            });
-        }
-    }
-
-    /// The step of the weights once more; its padding too.
-    ///
-    /// # Safety
-    ///
-    /// As for `input_gradient`.
-    #[inline(always)]
-    pub(super) unsafe fn update<V: Vector<Element = T>>(&self, learning_rate: T, input: *const T, deltas: *const T) {
-        // SAFETY: as above.
-        unsafe {
-            for_each_register!(V, self.width, |Registers, column| {
-                let (zero, learning_rate) = (Registers::<V>::splat(T::ZERO), Registers::<V>::splat(learning_rate));
-                let (start, end) = (self.start.add(column), self.mask.add(column));
-                let input = Registers::<V>::load(input.add(column)).mul(Registers::<V>::load(end));
-                down_the_rows!(start, end, self.width, deltas, |row, delta| {
-                    let gradient = input.mul_add(Registers::<V>::splat(*delta), zero).flush_subnormal();
-                    gradient.neg_mul_add(learning_rate, Registers::<V>::load(row)).store(row);
-                });
             });
         }
     }

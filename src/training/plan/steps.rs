@@ -1,7 +1,7 @@
 //! The steps of a `Plan`: one after its pass, several of single samples in one kernel, or with gradients from elsewhere.
 
 use super::{Passed, Plan, Start};
-use crate::kernels::online::Steps;
+use crate::kernels::online::{Pauses, Steps};
 use crate::kernels::{Descent, Element, Matrix};
 use crate::network::Network;
 use crate::parallel;
@@ -69,7 +69,8 @@ impl<T: Element> Plan<T> {
         self.assert_is_for(batch.x.rows());
         if self.is_online(optimizer, batch) {
             let (rate, mut loss) = ([optimizer.learning_rate(rate)], [0.0]);
-            self.descend(network, optimizer, (batch, &[0]), (&rate, &mut loss));
+            let pauses = Pauses { every: 1, go_on: &mut || true };
+            self.descend(network, optimizer, (batch, &[0]), (&rate, &mut loss), pauses);
             return loss[0];
         }
         let loss = self.pass(network, batch, Some(optimizer.steps()));
@@ -84,8 +85,8 @@ impl<T: Element> Plan<T> {
         self.online.is_some() && optimizer.is_plain() && batch.weights.is_none()
     }
 
-    /// Takes several of these steps, as long as the loss is finite: fills the loss before each, the first that is not included,
-    /// and returns how many were taken.
+    /// Takes several of these steps, as long as the loss is finite and nobody objects: fills the loss before each, the first that is
+    /// not finite included, and returns how many were taken.
     ///
     /// # Panics
     ///
@@ -96,6 +97,7 @@ impl<T: Element> Plan<T> {
         optimizer: &mut Optimizer<T>,
         (batch, order): (Batch<'_, T>, &[usize]),
         (rates, losses): (&[f64], &mut [f64]),
+        pauses: Pauses<'_>,
     ) -> usize {
         assert!(self.is_online(optimizer, batch), "steps of one sample in one kernel");
         let online = self.online.as_ref().expect("seen above");
@@ -104,7 +106,7 @@ impl<T: Element> Plan<T> {
         let steps = Steps { x: batch.x, y: batch.y, order, rates, exact };
         let parameters = network.buffer_mut().as_mut_slice();
         self.passed = Passed { aim: Aim::Predictions, n_samples: 1, online: true, back: false };
-        let taken = online.descend(steps, parameters, numbers, losses, self.mirrors.as_mut_slice());
+        let taken = online.descend(steps, parameters, numbers, (losses, pauses), self.mirrors.as_mut_slice());
         optimizer.set_steps(optimizer.steps() + taken as u64);
         taken
     }
