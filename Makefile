@@ -30,6 +30,7 @@ test-rust: ## The core, without Python
 test-python: $(VENV)/tools ## The package, built with debug assertions
 	$(DEVELOP)
 	$(BIN)/python -m mypy
+	$(BIN)/python -m mypy benchmarks
 	cd python && ../$(BIN)/python -m mypy.stubtest ironprop._core --allowlist ../tests/stubtest-allowlist.txt
 	IRONPROP_TEST_HOOKS=1 $(BIN)/python -m pytest -m "not slow"
 

@@ -8,7 +8,7 @@ such bound: their steps are chains of operations that wait for each other.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def activation_times(dtype: str) -> dict[str, float]:
     """Return the seconds that one core takes for a number of each activation, by its name."""
     numbers = 1024  # with their parameters in the L1 cache
 
-    def shortest(activation: str) -> float:
+    def shortest(activation: Literal["identity", "sigmoid", "tanh"]) -> float:
         network: Any = ironprop.Network([1, numbers], activation=activation, dtype=dtype, seed=1)
         x = np.ones((1, 1), dtype)
         times = []
@@ -36,15 +36,18 @@ def activation_times(dtype: str) -> dict[str, float]:
         return min(times)
 
     call = shortest("identity")
-    return {name: (shortest(name) - call) / numbers for name in ("sigmoid", "tanh")}
+    return {
+        "sigmoid": (shortest("sigmoid") - call) / numbers,
+        "tanh": (shortest("tanh") - call) / numbers,
+    }
 
 
 def least_time(cell: Cell, machine: dict[str, Any], dtype: str) -> float | None:
     """Return the seconds of a step of `cell`; None for single samples."""
     if cell.batch == 1:
         return None
-    cores = machine["cores_allowed"] or 1
-    per_core = machine["peak_fma_gflops"][dtype] * 1e9 / cores
-    work = cell.flops / per_core
+    cores: int = machine["cores_allowed"] or 1
+    per_core: float = machine["peak_fma_gflops"][dtype] * 1e9 / cores
+    work: float = cell.flops / per_core
     work += cell.batch * sum(cell.sizes[1:]) * machine["activation_s"][dtype][cell.activation]
     return work / (cores if cell.flops >= ONE_CORE else 1)

@@ -25,22 +25,25 @@ MOST = 2.0  # times the one thread beside the same busy process
 NETS = (((64, 64, 64, 6), 128), ((256, 256, 256), 64))
 
 
-def seconds(sizes, n_samples, n_threads):
+def seconds(sizes: tuple[int, ...], n_samples: int, n_threads: int) -> float:
     """Return the median time of one training step."""
     random = np.random.default_rng(1)
     X, Y = random.normal(size=(n_samples, sizes[0])), random.normal(size=(n_samples, sizes[-1]))
     network = ironprop.Network(list(sizes), seed=1)
-    options = {"learning_rate": 1e-4, "n_threads": n_threads}
-    network.train(X, Y, epochs=20, **options)
+
+    def train(epochs: int) -> None:
+        network.train(X, Y, epochs=epochs, learning_rate=1e-4, n_threads=n_threads)
+
+    train(20)
     times = []
     for _ in range(9):
         start = time.perf_counter()
-        network.train(X, Y, epochs=200, **options)
+        train(200)
         times.append((time.perf_counter() - start) / 200)
     return statistics.median(times)
 
 
-def main():
+def main() -> int:
     refuse_slow_build()
     cpus = len(os.sched_getaffinity(0))
     print(f"{datetime.date.today()}, {cpus} CPUs, microseconds a step")

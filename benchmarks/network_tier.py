@@ -96,10 +96,9 @@ def fit_row(dtype: str, effort: Effort) -> dict[str, Any]:
     """Race `fit` against the bare loop, on sixteen batches an epoch."""
     net, X, Y = network("rl64", dtype, optimizer=optimizers.SGD(learning_rate=RATE))
     X, Y = np.tile(X, (16, 1)), np.tile(Y, (16, 1))
-    options = {"batch_size": 64, "shuffle": False}
     contestants: dict[str, Contestant] = {
-        "train": lambda epochs: net.train(X, Y, epochs=epochs, **options),
-        "fit": lambda epochs: net.fit(X, Y, epochs=epochs, **options),
+        "train": lambda epochs: net.train(X, Y, epochs=epochs, batch_size=64, shuffle=False),
+        "fit": lambda epochs: net.fit(X, Y, epochs=epochs, batch_size=64, shuffle=False),
     }
     result = race(contestants, effort, lambda: None)
     ratio = 1 / result.ratio("fit", over="train")
