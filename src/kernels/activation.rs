@@ -86,7 +86,7 @@ impl Activation {
 }
 
 /// Calls `$body` with the type `$Function` that stands for an `Activation` at run time. The choice is made outside
-/// the loops: made inside, it costs registers in them. Softmax has the type `Identity`: what makes probabilities of a row of
+/// the innermost loops: made inside, it costs registers in them. Softmax has the type `Identity`: what makes probabilities of a row of
 /// pre-activations comes after.
 macro_rules! with_activation {
     ($activation:expr, $Function:ident => $body:expr) => {

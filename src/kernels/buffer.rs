@@ -1,4 +1,5 @@
-//! `Buffer`: zeroed numbers that begin at a cache line, from which padded rows keep whole registers; and the memory of it.
+//! `Buffer`: zeroed numbers that begin at a cache line, from which padded rows keep whole registers; the memory of it, and how far rows
+//! are apart.
 
 use crate::error::Error;
 

@@ -1,11 +1,12 @@
-//! Single samples through a whole small network: the passes of `dense.rs` and `loss.rs` for a batch of one, and the steps of
-//! plain descent of `update.rs`, in one piece.
+//! Single samples through a whole network: the passes of `dense.rs` and `loss.rs` for a batch of one, and the steps of plain descent
+//! of `update.rs`, one after the other.
 //!
 //! One sample does so little with each weight that a call for each product, blocks and panels cost more than they bring, and in a
-//! small network its steps are one chain of dependent operations. Here all layers of a pass are one kernel (`passes.rs`), and
-//! so are steps that follow each other, on rows that are padded to whole registers, with nothing decided inside. What goes back
-//! goes through transposed weights that take the same steps (`mirror.rs`). The chains are those of the other kernels, so the bits
-//! are too.
+//! small network its steps are one chain of dependent operations. Here all layers of a pass are one kernel (`passes.rs`), and so are
+//! steps that follow each other, on rows that are padded to whole registers. The parameters take the step of a sample in the forward
+//! pass of the next one, when they are at hand, and the last one at the end; so two samples that follow each other leave their
+//! activations and deltas in two places. What goes back goes through transposed weights that take the same steps (`mirror.rs`). The
+//! chains are those of the other kernels, so the bits are too.
 
 mod mirror;
 mod passes;
@@ -74,11 +75,11 @@ impl<T: Element> Online<T> {
     }
 
     /// Takes steps as long as the loss is finite and nobody objects: fills the loss before each of them, the first that is not finite
-    /// included, and returns how many were taken.
+    /// included, and returns how many were taken. If these are all, the activations and the deltas are those of the last sample.
     ///
     /// # Panics
     ///
-    /// If a slice has the wrong length, or there is no such sample.
+    /// If a slice has the wrong length, there is no such sample, or no step between two pauses.
     pub fn descend(
         &self,
         steps: Steps<'_, T>,
@@ -137,9 +138,10 @@ impl<T: Element> Kernel<T> for ForwardPass<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) -> f64 {
         let Self { layers, x, y, parameters, activations } = self;
-        // SAFETY: `check` has seen that the slices hold what the layers' places say.
+        // SAFETY: `check` has seen that the slices hold what the layers' places say; the parameters are not written, since no step
+        // is owed.
         unsafe {
-            let parameters = parameters.as_ptr().cast_mut(); // nobody writes them
+            let parameters = parameters.as_ptr().cast_mut();
             forward::<V>(layers, None, (x.as_ptr(), y), parameters, activations.as_mut_ptr())
         }
     }
@@ -163,22 +165,25 @@ impl<T: Element> Kernel<T> for Descend<'_, '_, T> {
     unsafe fn run<V: Vector<Element = T>>(self) -> usize {
         let Self { network, steps, parameters, activations, deltas, losses, pauses, workspace } = self;
         let Steps { x, y, order, rates, exact } = steps;
-        let layers = &network.layout.layers[..];
-        let (mirrors, others) = workspace.split_at_mut(network.n_mirrored);
+        let (layers, mirrors) = (&network.layout.layers[..], &network.mirrors[..]);
+        let (mirrored, others) = workspace.split_at_mut(network.n_mirrored);
         let (other_activations, other_deltas) = others.split_at_mut(network.layout.n_activations);
-        let (parameters, mirrors) = (parameters.as_mut_ptr(), mirrors.as_mut_ptr());
-        let all = &network.mirrors[..];
-        // Two samples that follow each other leave their numbers in two places, the last one in what the caller sees.
-        let mut places = [(activations, deltas), (other_activations, other_deltas)]
-            .map(|(activations, deltas)| (activations.as_mut_ptr(), deltas.as_mut_ptr()));
+        let (parameters, mirrored) = (parameters.as_mut_ptr(), mirrored.as_mut_ptr());
+        let last = &layers[layers.len() - 1];
+        let padding = last.rows + last.n_outputs..last.rows + last.width; // of the deltas that no register writes
+        let mut places = [(activations, deltas), (other_activations, other_deltas)].map(|(activations, deltas)| {
+            deltas[padding.clone()].fill(T::ZERO);
+            (activations.as_mut_ptr(), deltas.as_mut_ptr())
+        });
         if order.len().is_multiple_of(2) {
-            places.swap(0, 1);
+            places.swap(0, 1); // so that the last sample has the place that the caller sees
         }
         let (mut before, mut taken, mut until_pause) = (None, order.len(), pauses.every);
-        // SAFETY: `descend` has checked the widths of the samples, and that the slices hold what the layers' places say.
+        // SAFETY: `descend` has checked the widths of the samples, that the slices hold what the layers' places say, and that there is
+        // room for what `Mirror::all` has counted and for another place; all these are apart from each other.
         unsafe {
-            for (layer, mirror) in layers[1..].iter().zip(all) {
-                mirror.fill::<V>(layer, parameters.add(layer.parameters), mirrors);
+            for (layer, mirror) in layers[1..].iter().zip(mirrors) {
+                mirror.fill::<V>(layer, parameters.add(layer.parameters), mirrored);
             }
             for (step, ((&sample, &rate), loss)) in order.iter().zip(rates).zip(losses).enumerate() {
                 if until_pause == 0 {
@@ -196,7 +201,7 @@ impl<T: Element> Kernel<T> for Descend<'_, '_, T> {
                 if !loss.is_finite() {
                     return step;
                 }
-                backward::<V>(layers, exact, (before.as_ref(), &now), (all, mirrors));
+                backward::<V>(layers, exact, (before.as_ref(), &now), (mirrors, mirrored));
                 before = Some(now);
             }
             if let Some(last) = before {

@@ -1,4 +1,4 @@
-//! The chains of one row: loops over its registers and down the rows of what they are multiplied with.
+//! The chains of one row: loops over its registers and down the rows of what they are multiplied with, and the step of those rows.
 
 use super::activation::{Derivative, Function};
 use super::vector::{Arithmetic, Element, Pair, Vector};

@@ -12,6 +12,7 @@ mod plan;
 mod rounds;
 mod schedule;
 mod settings;
+mod snapshot;
 mod stored;
 mod trainer;
 

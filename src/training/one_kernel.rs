@@ -7,15 +7,15 @@ use crate::kernels::small::Small;
 use crate::kernels::{Element, Loss};
 use crate::network::Dense;
 
-/// Bytes of the parameters up to which single samples go through the network in one kernel, where the step has one thread and where
-/// it has more: beyond them the memory is what counts, and several threads share it. 2048-1024-10 in float64 has 17 MB and takes
+/// Bytes of the parameters up to which steps of single samples are one kernel, where they had one thread, two or more: beyond them the
+/// memory is what counts, and several threads share it. (More than two are not measured.) 2048-1024-10 in float64 has 17 MB and takes
 /// 0.5 of the time of one thread, but 1.3 of that of two; 2048-512-10 has 8.4 MB and takes 0.4 and 0.6 (Zen 4, 32 MiB of L3).
-const ONLINE_BYTES: [usize; 2] = [32 << 20, 10 << 20];
+const ONLINE_BYTES: [usize; 3] = [32 << 20, 10 << 20, 8 << 20];
 
 /// Bytes of the mirrors of its weights, which take every step too, likewise: 511-511-511 in float64 has 2.1 MB and takes 0.5 and 0.7
 /// of the time where steps follow each other (1.1 of that of two threads where each is a call), 725-725-725 has 4.2 MB and takes
 /// 0.5 and 0.9 (0.8 and 1.4).
-const MIRRORED_BYTES: [usize; 2] = [9 << 19, 5 << 19];
+const MIRRORED_BYTES: [usize; 3] = [9 << 19, 5 << 19, 3 << 18];
 
 /// Bytes of the parameters for batches, on one thread: 64-128-128-16 in float64, with 220 KB, takes 0.96 to 1 of the time at 2 to
 /// 64 samples, 256-256-256-16 1 to 1.2.
@@ -27,7 +27,7 @@ impl Passes {
         if self.n_samples > 1 || self.loss != Loss::HalfSquaredError {
             return None;
         }
-        let [most, most_mirrored] = [ONLINE_BYTES, MIRRORED_BYTES].map(|bytes| bytes[usize::from(threads > 1)]);
+        let [most, most_mirrored] = [ONLINE_BYTES, MIRRORED_BYTES].map(|bytes| bytes[threads.min(3) - 1]);
         let narrowest = self.layers.iter().map(Dense::n_outputs).min().unwrap_or(0);
         let online = Online::new(self.level.for_rows_of::<T>(narrowest), self.layout::<T>(most)?);
         (online.n_mirrored() <= most_mirrored / size_of::<T>()).then_some(online)

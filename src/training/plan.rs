@@ -42,9 +42,10 @@ pub struct Plan<T> {
     /// For each thread, and for the kernels of a small network.
     workspaces: Buffer<T>,
     rounds: Rounds,
-    /// For single samples: all layers of a pass, or of many steps, in one kernel; and what steps work with. Rounds take other steps.
+    /// For single samples: all layers of a pass on one thread, or of many steps, in one kernel; and what steps work with. Rounds take
+    /// other steps.
     online: Option<Online<T>>,
-    mirrors: Buffer<T>,
+    of_steps: Buffer<T>,
     /// For batches of one job through a small network: all layers of a pass or of an exact step in one kernel.
     small: Option<Small<T>>,
 }
@@ -104,7 +105,7 @@ impl<T: Element> Plan<T> {
             stored,
             workspaces: Buffer::new(workspace)?,
             settings,
-            mirrors: Buffer::new(online.as_ref().map_or(0, Online::workspace))?,
+            of_steps: Buffer::new(online.as_ref().map_or(0, Online::workspace))?,
             passes,
             rounds,
             online,
@@ -169,7 +170,8 @@ impl<T: Element> Plan<T> {
         }
         let parameters = network.buffer().as_slice();
         let weights = batch.and_then(|batch| batch.weights);
-        let online = self.online.as_ref().filter(|_| weights.is_none() && aim != Aim::WayBack);
+        let is_online = self.rounds.threads == 1 && weights.is_none() && aim != Aim::WayBack;
+        let online = self.online.as_ref().filter(|_| is_online);
         let back = online.is_none() && self.goes_all_the_way(aim);
         self.passed = Passed { aim, n_samples: x.rows(), online: online.is_some(), back };
         if let Some(online) = online {

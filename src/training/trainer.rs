@@ -9,13 +9,10 @@ use std::time::Instant;
 
 use crate::error::Error;
 use crate::kernels::online::Pauses;
-use crate::kernels::{Element, Matrix, zeros};
+use crate::kernels::{Element, Matrix};
 use crate::network::Network;
+use crate::training::snapshot::{SNAPSHOT, Snapshot};
 use crate::training::{Batches, Optimizer, Plan, Rate, Settings};
-
-/// Steps between two copies of the parameters. A copy is cheaper than the cheapest step (batch 1: one read and one write
-/// of a parameter against two of each and their arithmetic), so that this costs at most one part in 64.
-const SNAPSHOT: usize = 64;
 
 /// Floating-point operations between two polls: below a millisecond at 5 GF/s, below 0.1 s without SIMD.
 const WORK_PER_POLL: usize = 4_000_000;
@@ -80,40 +77,11 @@ struct LastSteps {
     order: [usize; SNAPSHOT],
 }
 
-/// All after so many steps, finite, and its loss too.
-#[derive(Debug)]
-struct Snapshot<T> {
-    steps: usize,
-    of_optimizer: u64,
-    parameters: Vec<T>,
-    states: [Vec<T>; 2],
-}
-
-impl<T: Element> Snapshot<T> {
-    fn take(&mut self, steps: usize, network: &Network<T>, optimizer: &Optimizer<T>) {
-        self.steps = steps;
-        self.of_optimizer = optimizer.steps();
-        self.parameters.copy_from_slice(network.buffer().as_slice());
-        for (copy, state) in self.states.iter_mut().zip(optimizer.states()) {
-            copy.copy_from_slice(state);
-        }
-    }
-
-    fn restore(&self, network: &mut Network<T>, optimizer: &mut Optimizer<T>) -> usize {
-        network.buffer_mut().as_mut_slice().copy_from_slice(&self.parameters);
-        optimizer.set_steps(self.of_optimizer);
-        for (copy, state) in self.states.iter().zip(optimizer.states_mut()) {
-            state.copy_from_slice(copy);
-        }
-        self.steps
-    }
-}
-
 /// Why steps do not go on.
 enum End {
     /// The observer has asked for it.
     Stopped,
-    /// The loss before a step, or nothing where a parameter is seen not to be, is not finite; that step is not taken.
+    /// The loss before a step is not finite, or, where there is none, a parameter; that step is not taken.
     Diverged(Option<f64>),
 }
 
@@ -142,17 +110,11 @@ impl<T: Element> Trainer<T> {
         settings: Settings,
     ) -> Result<Self, Error> {
         let length = network.buffer().as_slice().len();
-        let [first, second] = optimizer.states().map(<[T]>::len);
         Ok(Self {
             plan: Plan::new(network, batches.batch_size(), settings)?,
             rate: Rate::Scheduled(1.0),
             timed: false,
-            snapshot: Snapshot {
-                steps: 0,
-                of_optimizer: 0,
-                parameters: zeros(length)?,
-                states: [zeros(first)?, zeros(second)?],
-            },
+            snapshot: Snapshot::of(network, optimizer)?,
             steps: 0,
             work: 0,
             work_per_step: work_per_step(length, batches.batch_size()),
@@ -184,12 +146,7 @@ impl<T: Element> Trainer<T> {
         if *self.plan.settings() != settings {
             self.plan = Plan::new(network, self.batches.batch_size(), settings)?;
         }
-        for (copy, state) in self.snapshot.states.iter_mut().zip(optimizer.states()) {
-            if copy.len() != state.len() {
-                *copy = zeros(state.len())?;
-            }
-        }
-        Ok(())
+        self.snapshot.follow(optimizer)
     }
 
     /// Trains for as many epochs more as there is room for.
@@ -360,10 +317,12 @@ impl<T: Element> Trainer<T> {
         let pauses = Pauses { every: (WORK_PER_POLL / self.work_per_step).max(1), go_on };
         let taken = self.plan.descend(trainee.network, trainee.optimizer, batch, (rates, losses), pauses);
         self.steps += taken;
-        match taken {
-            _ if taken == n => Ok(()),
-            _ if stopped => Err(End::Stopped),
-            _ => Err(End::Diverged(Some(losses[taken]))),
+        if taken == n {
+            Ok(())
+        } else if stopped {
+            Err(End::Stopped)
+        } else {
+            Err(End::Diverged(Some(losses[taken])))
         }
     }
 

@@ -225,11 +225,13 @@ impl Case {
         for exact in [true, false] {
             self.say("online steps", (sizes, activation, exact));
             let (x, y) = (Matrix::packed(x.all(), 1, sizes[0]), Matrix::packed(y.all(), 1, sizes[sizes.len() - 1]));
-            let steps = Steps { x, y, order: &[0, 0], rates: &[0.125, 0.125], exact };
+            let steps = Steps { x, y, order: &[0; 3], rates: &[0.0; 3], exact };
             let numbers = (activations.all_mut(), deltas.all_mut());
             let mut workspace = self.workspace(online.workspace());
             let pauses = Pauses { every: 1, go_on: &mut || true };
-            online.descend(steps, parameters.all_mut(), numbers, (&mut [0.0; 2], pauses), workspace.all_mut());
+            online.descend(steps, parameters.all_mut(), numbers, (&mut [0.0; 3], pauses), workspace.all_mut());
+            let is_number = parameters.all().iter().all(|number| number.to_f64().is_finite());
+            assert!(is_number, "what lay in the workspace got into the parameters of {sizes:?}");
         }
     }
 
@@ -282,6 +284,9 @@ impl Case {
                 self.small::<T>(&[4, 17, 1, 3], activation, length);
             }
         }
+        // Mirrors whose rows would begin in few sets of the cache, in one number type and in the other.
+        self.online::<T>(&[3, 128, 40, 2], Activation::Sigmoid);
+        self.online::<T>(&[2, 1024, 20], Activation::Sigmoid);
         // Sizes in several blocks of rows and of depth, with copies of both operands, and around the widest registers.
         // Rows of 272 lie from cache lines on where there is no gap; two end in a block of one or two rows; two have input gradients
         // across; in the last the chains of an update would rest in few sets of the cache.

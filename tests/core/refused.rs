@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ironprop::kernels::layout::{Layout, Place};
-use ironprop::kernels::online::Online;
+use ironprop::kernels::online::{Online, Pauses, Steps};
 use ironprop::kernels::small::Small;
 use ironprop::kernels::{Activation, Descent, Level, Loss, Matrix, MatrixMut, Penalty, Rule};
 use ironprop::network::{Network, init};
@@ -247,6 +247,36 @@ fn layers_that_do_not_lie_as_a_kernel_of_all_layers_takes_them_are_refused() {
         let n = Small::<f64>::MOST_SAMPLES + 1;
         let _ = Small::<f64>::new(level, Layout::new(places(&[3, 5], n), n));
     });
+}
+
+#[test]
+fn what_does_not_fit_steps_of_single_samples_is_refused() {
+    let layout = Layout::new(places(&[3, 5, 2], 1), 1);
+    let (n_parameters, n) = (layout.n_parameters(), layout.n_activations());
+    let online = Online::<f64>::new(Level::current().unwrap(), layout);
+    let descend = |lengths: [usize; 4], order: &[usize], n_rates: usize, every: usize| {
+        let [mut parameters, mut activations, mut deltas, mut workspace] = lengths.map(|n| vec![0.5; n]);
+        let (x, y) = (Matrix::packed(&[0.5; 6], 2, 3), Matrix::packed(&[0.5; 4], 2, 2));
+        let steps = Steps { x, y, order, rates: &[0.1; 4][..n_rates], exact: true };
+        let (pauses, mut losses) = (Pauses { every, go_on: &mut || true }, vec![0.0; n_rates]);
+        let numbers = (&mut activations[..], &mut deltas[..]);
+        online.descend(steps, &mut parameters, numbers, (&mut losses, pauses), &mut workspace)
+    };
+    let lengths = [n_parameters, n, n, online.workspace()];
+    assert_eq!(descend(lengths, &[1, 0, 1], 3, 1), 3);
+    let with = |which: usize, change: usize| {
+        let mut lengths = lengths;
+        lengths[which] -= change;
+        lengths
+    };
+    for (which, defect) in
+        ["number of parameters", "number of activations", "number of deltas", "the workspace"].iter().enumerate()
+    {
+        assert_refused("a slice one too short", defect, || _ = descend(with(which, 1), &[1, 0, 1], 3, 1));
+    }
+    assert_refused("a sample that is not there", "no such sample", || _ = descend(lengths, &[1, 2], 2, 1));
+    assert_refused("fewer rates", "rates, losses", || _ = descend(lengths, &[1, 0, 1], 2, 1));
+    assert_refused("no step between two pauses", "no step between", || _ = descend(lengths, &[1, 0], 2, 0));
 }
 
 #[test]

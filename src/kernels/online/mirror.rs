@@ -1,7 +1,8 @@
 //! Mirrors: for each layer but the first its weights transposed, in rows as wide as those of the layer before.
 //!
 //! Here the chains of an input gradient lie in lanes, as those of the forward pass do in the weights themselves. A mirror takes
-//! the steps of its weights, whose gradients are single products: the same numbers come out.
+//! the steps of its weights, whose gradients are single products: the same numbers come out. It takes each when it is next gone
+//! through: with the exact gradient it is a step behind until then.
 
 use super::passes::Factors;
 use crate::kernels::activation::{Activation, with_activation};
@@ -41,10 +42,10 @@ impl Mirror {
     ///
     /// It lies among them.
     #[inline(always)]
-    unsafe fn rows<T>(&self, mirrors: *mut T) -> (*mut T, *mut T) {
+    unsafe fn rows<T>(&self, mirrored: *mut T) -> (*mut T, *mut T) {
         // SAFETY: the caller's contract.
         unsafe {
-            let start = mirrors.add(self.start);
+            let start = mirrored.add(self.start);
             (start, start.add(self.n_rows * self.stride))
         }
     }
@@ -55,10 +56,10 @@ impl Mirror {
     ///
     /// The pointers are those of the layer, it lies among the mirrors, and the CPU has the instructions of `V`.
     #[inline(always)]
-    pub(super) unsafe fn fill<V: Vector>(&self, layer: &Place, weights: *const V::Element, mirrors: *mut V::Element) {
+    pub(super) unsafe fn fill<V: Vector>(&self, layer: &Place, weights: *const V::Element, mirrored: *mut V::Element) {
         // SAFETY: the caller's contract.
         unsafe {
-            let (start, mask) = self.rows(mirrors);
+            let (start, mask) = self.rows(mirrored);
             transpose_weights::<V>(weights, layer, Rows { start, stride: self.stride }, self.width);
             for input in 0..self.width {
                 mask.add(input).write(if input < layer.n_inputs { V::Element::ONE } else { V::Element::ZERO });
@@ -79,19 +80,19 @@ impl Mirror {
         activation: Activation,
         (input, deltas): (*const V::Element, *const V::Element),
         out: *mut V::Element,
-        mirrors: *mut V::Element,
+        mirrored: *mut V::Element,
     ) {
         // SAFETY: rows are whole registers, one for each delta.
         unsafe {
-            let (first, mask) = self.rows(mirrors);
+            let (first, mask) = self.rows(mirrored);
             for_each_register!(V, self.width, |Registers, column| {
                 let mut chain = Registers::<V>::splat(V::Element::ZERO);
                 let (start, end) = (first.add(column), mask.add(column));
                 if let Some(owed) = owed {
                     let learning_rate = Registers::<V>::splat(owed.learning_rate);
                     let factor = Registers::<V>::load(owed.input.add(column)).mul(Registers::<V>::load(end));
-                    down_the_rows!(start, end, self.stride, (deltas, owed.deltas), |row, delta, owed| {
-                        let factors = (factor, Registers::<V>::splat(*owed));
+                    down_the_rows!(start, end, self.stride, (deltas, owed.deltas), |row, delta, delta_before| {
+                        let factors = (factor, Registers::<V>::splat(*delta_before));
                         let weights = step(Registers::<V>::load(row), factors, learning_rate);
                         weights.store(row);
                         chain = Registers::<V>::splat(*delta).mul_add(weights, chain);

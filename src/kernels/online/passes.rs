@@ -1,4 +1,4 @@
-//! The passes of single samples, forward beside backward, and the step of a layer.
+//! The passes of single samples, forward beside backward, with the steps that are owed, and the last of them.
 
 use super::mirror::Mirror;
 use crate::kernels::activation::{Derivative, with_activation};
@@ -71,8 +71,8 @@ pub(super) unsafe fn forward<V: Vector>(
                     let delta = Registers::<V>::load(owed.deltas.add(column));
                     chain = step(chain, (Registers::<V>::splat(V::Element::ONE), delta), learning_rate);
                     chain.store(biases);
-                    down_the_rows!(weights, biases, layer.stride, (input, owed.input), |row, input, owed| {
-                        let factors = (Registers::<V>::splat(*owed), delta);
+                    down_the_rows!(weights, biases, layer.stride, (input, owed.input), |row, input, input_before| {
+                        let factors = (Registers::<V>::splat(*input_before), delta);
                         let weights = step(Registers::<V>::load(row), factors, learning_rate);
                         weights.store(row);
                         chain = Registers::<V>::splat(*input).mul_add(weights, chain);
@@ -107,17 +107,17 @@ unsafe fn loss<V: Vector>(predictions: *const V::Element, y: &[V::Element]) -> f
 }
 
 /// Goes back from the activations. The error goes through the weights as they are, for which the mirrors take the step of the sample
-/// before, if there is one; or, for the notebook's gradient, through those that have taken the step of this one.
+/// before, if there is one; or, for the notebook's gradient, through those that have taken the step of this one, which they take here.
 ///
 /// # Safety
 ///
-/// As for `forward`; the mirrors are those of the parameters, but for the step before.
+/// As for `forward`; there is a mirror of each layer but the first.
 #[inline(always)]
 pub(super) unsafe fn backward<V: Vector>(
     layers: &[Place],
     exact: bool,
     (before, now): (Option<&Passage<'_, V::Element>>, &Passage<'_, V::Element>),
-    (all, mirrors): (&[Mirror], *mut V::Element),
+    (mirrors, mirrored): (&[Mirror], *mut V::Element),
 ) {
     let last = &layers[layers.len() - 1];
     let owed = if exact { before } else { Some(now) };
@@ -129,11 +129,11 @@ pub(super) unsafe fn backward<V: Vector>(
             let delta = V::splat(*prediction - target).mul(slope).flush_subnormal();
             delta.store_first(now.deltas.add(last.rows + o), 1);
         });
-        for (i, (before, mirror)) in layers.iter().zip(all).enumerate().rev() {
+        for (i, (input_layer, mirror)) in layers.iter().zip(mirrors).enumerate().rev() {
             let Factors { input, deltas, .. } = now.factors(layers, i + 1);
-            let (activation, out) = (before.activation, now.deltas.add(before.rows));
+            let (activation, out) = (input_layer.activation, now.deltas.add(input_layer.rows));
             let owed = owed.map(|owed| owed.factors(layers, i + 1));
-            mirror.input_gradient::<V>(owed, activation, (input, deltas), out, mirrors);
+            mirror.input_gradient::<V>(owed, activation, (input, deltas), out, mirrored);
         }
     }
 }

@@ -106,7 +106,7 @@ impl<T: Element> Plan<T> {
         let steps = Steps { x: batch.x, y: batch.y, order, rates, exact };
         let parameters = network.buffer_mut().as_mut_slice();
         self.passed = Passed { aim: Aim::Predictions, n_samples: 1, online: true, back: false };
-        let taken = online.descend(steps, parameters, numbers, (losses, pauses), self.mirrors.as_mut_slice());
+        let taken = online.descend(steps, parameters, numbers, (losses, pauses), self.of_steps.as_mut_slice());
         optimizer.set_steps(optimizer.steps() + taken as u64);
         taken
     }
