@@ -47,9 +47,9 @@ AGAIN = Effort(rounds=9, seconds=0.02, fewest_steps=1)
 
 QUICK_FLOPS = 100_000_000  # of a step: a smoke test leaves larger ones out
 
-# Operations up to which the loop runs in the core. Longer steps, a few of which are a measurement, are
-# called one by one, which costs 0.4 µs each, since `train` would lay out its memory in each measurement.
-LOOP_IN_CORE = 20_000_000
+# Operations up to which the loop runs in the core. Longer steps are called one by one, which costs
+# 0.4 µs each, since `train` would lay out its memory in each measurement.
+LOOP_IN_CORE = 1_000_000
 
 RECORDS = Path(__file__).with_name("records")
 
