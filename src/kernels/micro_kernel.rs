@@ -1,13 +1,15 @@
-//! The micro kernel: `ROWS` × `REGISTERS` chains in registers, over one block of depth.
+//! The micro kernel: some rows of chains in registers, over one block of depth.
 //!
 //! The lanes of a register run along the columns, where the rows of the right operand are contiguous; the left operand is
 //! read one number at a time and broadcast, so that it may lie in any order: this is how one kernel serves all three
 //! products. How outputs are grouped into tiles never changes a chain.
 
+use std::marker::PhantomData;
+
 use super::ahead::Ahead;
 use super::level::Kernel;
 use super::matrix::Rows;
-use super::vector::{Element, Vector};
+use super::vector::{Arithmetic, Element, Pair, Vector};
 
 /// The left operand: `left(m, k)` at `start + m * row + k * step`, unless it is packed (`pack.rs`).
 #[derive(Clone, Copy)]
@@ -33,15 +35,45 @@ pub(super) fn height(most: usize, rows: usize) -> usize {
     rows.div_ceil(rows.div_ceil(most))
 }
 
-/// Registers of the panel that comes next where so many whole ones are left: one row has one chain per register, two have two,
-/// and more registers keep the units busy.
-#[inline(always)]
-pub(super) fn registers(left: usize, rows: usize) -> usize {
-    match left {
-        8.. if rows == 1 => 8,
-        4.. if rows <= 2 => 4,
-        2.. => 2,
-        _ => 1,
+/// The columns that tiles take at a time.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Panel {
+    /// So many registers: 1, 2, 4 or 8.
+    Whole(usize),
+    /// A register, and half of one.
+    OneAndHalf,
+    /// Half of a register.
+    Half,
+    /// So many lanes of one.
+    Lanes(usize),
+}
+
+impl Panel {
+    /// The one that comes next where so many columns are left: one row has one chain per register, two have two, and more registers
+    /// keep the units busy. Halves go with an operand that is not packed, at a level that has them.
+    #[inline(always)]
+    pub(super) fn next<V: Vector>(columns: usize, rows: usize, packed: bool) -> Self {
+        let half = V::Half::LANES < V::LANES && columns % V::LANES == V::Half::LANES && !packed;
+        match columns / V::LANES {
+            8.. if rows == 1 => Self::Whole(8),
+            4.. if rows <= 2 => Self::Whole(4),
+            2.. => Self::Whole(2),
+            1 if half => Self::OneAndHalf,
+            1 => Self::Whole(1),
+            _ if half => Self::Half,
+            _ => Self::Lanes(columns),
+        }
+    }
+
+    /// Its columns.
+    #[inline(always)]
+    pub(super) fn columns<V: Vector>(self) -> usize {
+        match self {
+            Self::Whole(registers) => registers * V::LANES,
+            Self::OneAndHalf => V::LANES + V::Half::LANES,
+            Self::Half => V::Half::LANES,
+            Self::Lanes(n) => n,
+        }
     }
 }
 
@@ -58,8 +90,8 @@ pub(super) struct Tiles<T> {
     pub start: Option<Rows<*const T>>,
     /// Where they rest.
     pub rest: Rows<*mut T>,
-    /// The lanes in use, of a single register.
-    pub n: usize,
+    /// Their columns.
+    pub panel: Panel,
     /// The last row of the left operand is not there: it is ones.
     pub ones: bool,
     /// Rows of fewer numbers than a register rest without gaps, and are written for the first time: what is stored beyond
@@ -68,66 +100,103 @@ pub(super) struct Tiles<T> {
 }
 
 impl<T: Element> Tiles<T> {
-    /// Runs the tiles of so many registers: 1 or 2, the left operand packed or not, or 4 or 8, which is not packed.
+    /// Runs the tiles, the left operand packed or not.
     ///
     /// # Safety
     ///
-    /// All operands have these rows, steps and columns, 4 registers come with at most two rows and 8 with one, neither with a
-    /// packed operand, which has no row of ones, and the CPU has the instructions of `V`.
+    /// All operands have these rows, steps and columns, 4 registers come with at most two rows and 8 with one, neither they nor halves
+    /// with a packed operand, which has no row of ones, and the CPU has the instructions of `V`.
     #[inline(always)]
-    pub(super) unsafe fn run_with<V: Vector<Element = T>>(self, registers: usize, packed: bool) {
-        debug_assert!(!self.ones || registers <= 2 && !packed, "ones stand below few columns");
-        // SAFETY: the caller's contract.
+    pub(super) unsafe fn run<V: Vector<Element = T>>(self, packed: bool) {
+        debug_assert!(!(self.ones && packed), "ones stand below few columns");
+        // SAFETY: the caller's contract; a CPU of this level has the halves' instructions.
         unsafe {
-            match (registers, self.n == V::LANES, packed, self.ones) {
-                (1, false, false, false) => V::enter(Column::<T, 1, false, false, false>(self)),
-                (1, false, false, true) => V::enter(Column::<T, 1, false, false, true>(self)),
-                (1, false, true, _) => V::enter(Column::<T, 1, false, true, false>(self)),
-                (1, true, false, false) => V::enter(Column::<T, 1, true, false, false>(self)),
-                (1, true, false, true) => V::enter(Column::<T, 1, true, false, true>(self)),
-                (1, true, true, _) => V::enter(Column::<T, 1, true, true, false>(self)),
-                (2, _, false, false) => V::enter(Column::<T, 2, true, false, false>(self)),
-                (2, _, false, true) => V::enter(Column::<T, 2, true, false, true>(self)),
-                (2, _, true, _) => V::enter(Column::<T, 2, true, true, false>(self)),
-                (4, _, false, _) => V::enter(Column::<T, 4, true, false, false>(self)),
-                (8, _, false, _) => V::enter(Column::<T, 8, true, false, false>(self)),
-                _ => unreachable!("a packed operand comes in panels of two registers"),
+            match (self.panel, packed, self.ones) {
+                (Panel::Lanes(_), false, false) => V::enter(Column::<T, One, false, false, false>::of(self)),
+                (Panel::Lanes(_), false, true) => V::enter(Column::<T, One, false, false, true>::of(self)),
+                (Panel::Lanes(_), true, _) => V::enter(Column::<T, One, false, true, false>::of(self)),
+                (Panel::Whole(1), false, false) => V::enter(Column::<T, One, true, false, false>::of(self)),
+                (Panel::Whole(1), false, true) => V::enter(Column::<T, One, true, false, true>::of(self)),
+                (Panel::Whole(1), true, _) => V::enter(Column::<T, One, true, true, false>::of(self)),
+                (Panel::Whole(2), false, false) => V::enter(Column::<T, Two, true, false, false>::of(self)),
+                (Panel::Whole(2), false, true) => V::enter(Column::<T, Two, true, false, true>::of(self)),
+                (Panel::Whole(2), true, _) => V::enter(Column::<T, Two, true, true, false>::of(self)),
+                (Panel::Whole(4), false, false) => V::enter(Column::<T, Four, true, false, false>::of(self)),
+                (Panel::Whole(8), false, false) => V::enter(Column::<T, Eight, true, false, false>::of(self)),
+                (Panel::OneAndHalf, false, false) => V::enter(Column::<T, OneAndHalf, true, false, false>::of(self)),
+                (Panel::OneAndHalf, false, true) => V::enter(Column::<T, OneAndHalf, true, false, true>::of(self)),
+                (Panel::Half, false, false) => V::Half::enter(Column::<T, One, true, false, false>::of(self)),
+                (Panel::Half, false, true) => V::Half::enter(Column::<T, One, true, false, true>::of(self)),
+                _ => unreachable!("a packed operand comes in panels of at most two registers"),
             }
         }
     }
 }
 
-/// Tiles of a known shape: `WHOLE` registers or `n` lanes of one, the left operand `PACKED` or not, with `ONES` below it or not.
-struct Column<T, const REGISTERS: usize, const WHOLE: bool, const PACKED: bool, const ONES: bool>(Tiles<T>);
+/// The registers of a row of chains in a panel.
+trait Shape {
+    type Of<V: Vector>: Arithmetic<Element = V::Element>;
+}
 
-impl<T, const REGISTERS: usize, const WHOLE: bool, const PACKED: bool, const ONES: bool>
-    Column<T, REGISTERS, WHOLE, PACKED, ONES>
-{
-    /// Rows of the highest tile: beside a single register of columns there is room for twice as many.
+macro_rules! shapes {
+    ($($Name:ident: $Registers:ty;)*) => {$(
+        struct $Name;
+
+        impl Shape for $Name {
+            type Of<V: Vector> = $Registers;
+        }
+    )*};
+}
+shapes! {
+    One: V;
+    OneAndHalf: Pair<V, V::Half>;
+    Two: Pair<V>;
+    Four: Pair<Pair<V>>;
+    Eight: Pair<Pair<Pair<V>>>;
+}
+
+/// Tiles of a known shape: `WHOLE` registers or some lanes of one, the left operand `PACKED` or not, with `ONES` below it or not.
+struct Column<T, S, const WHOLE: bool, const PACKED: bool, const ONES: bool> {
+    tiles: Tiles<T>,
+    shape: PhantomData<S>,
+}
+
+impl<T, S: Shape, const WHOLE: bool, const PACKED: bool, const ONES: bool> Column<T, S, WHOLE, PACKED, ONES> {
+    fn of(tiles: Tiles<T>) -> Self {
+        Self { tiles, shape: PhantomData }
+    }
+
+    /// Rows of the highest tile: those of a tile of two registers, of one of more as many as have eight, and beside a single one there
+    /// is room for twice as many.
     const fn most<V: Vector>() -> usize {
-        if REGISTERS == 1 && !PACKED && V::MR < 12 { 2 * V::MR } else { V::MR }
+        let registers = S::Of::<V>::LANES.div_ceil(V::LANES);
+        match registers {
+            1 if !PACKED && V::MR < 12 => 2 * V::MR,
+            1 | 2 => V::MR,
+            _ => 8 / registers,
+        }
     }
 }
 
-impl<T: Element, const REGISTERS: usize, const WHOLE: bool, const PACKED: bool, const ONES: bool> Kernel<T>
-    for Column<T, REGISTERS, WHOLE, PACKED, ONES>
+impl<T: Element, S: Shape, const WHOLE: bool, const PACKED: bool, const ONES: bool> Kernel<T>
+    for Column<T, S, WHOLE, PACKED, ONES>
 {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<V: Vector<Element = T>>(self) {
-        let tiles = self.0;
+        let tiles = self.tiles;
         let mut row = 0;
         macro_rules! tile_of {
             ($rows:expr; $($height:literal)*) => {
                 match $rows {
                     $(
                         // SAFETY: rows `row..row + height` are below `rows`; the rest is the caller's contract.
-                        $height if $height <= Self::most::<V>() && (REGISTERS <= 2 || $height * REGISTERS <= 8) => unsafe {
+                        $height if $height <= Self::most::<V>() => unsafe {
                             if ONES && row + $height == tiles.rows {
-                                tile::<V, $height, REGISTERS, WHOLE, PACKED, true>(&tiles, row);
+                                tile::<V, S::Of<V>, $height, WHOLE, PACKED, true>(&tiles, row);
                             } else {
-                                tile::<V, $height, REGISTERS, WHOLE, PACKED, false>(&tiles, row);
+                                tile::<V, S::Of<V>, $height, WHOLE, PACKED, false>(&tiles, row);
                             }
                         },
                     )*
@@ -147,12 +216,12 @@ impl<T: Element, const REGISTERS: usize, const WHOLE: bool, const PACKED: bool, 
 ///
 /// # Safety
 ///
-/// As for `Tiles::run_with`, for these rows.
+/// As for `Tiles::run`, for these rows, with the registers `R` of the panel.
 #[inline(always)]
 unsafe fn tile<
     V: Vector,
+    R: Arithmetic<Element = V::Element>,
     const ROWS: usize,
-    const REGISTERS: usize,
     const WHOLE: bool,
     const PACKED: bool,
     const ONES: bool,
@@ -160,18 +229,16 @@ unsafe fn tile<
     tiles: &Tiles<V::Element>,
     row: usize,
 ) {
-    let &Tiles { depth, left, right, start, rest, n, dense, .. } = tiles;
+    let &Tiles { depth, left, right, start, rest, panel, dense, .. } = tiles;
+    let n = panel.columns::<V>();
     // SAFETY: every index below is a row, a step or a column of the operands, which the caller vouches for.
     unsafe {
-        let mut chains = [[V::splat(V::Element::ZERO); REGISTERS]; ROWS];
+        let mut chains = [R::splat(V::Element::ZERO); ROWS];
         if let Some(start) = start.filter(|start| start.stride == 0) {
-            let first: [V; REGISTERS] = std::array::from_fn(|j| V::load_some::<WHOLE>(start.at(0, j * V::LANES), n));
-            chains = [first; ROWS];
+            chains = [R::load_some::<WHOLE>(start.at(0, 0), n); ROWS];
         } else if let Some(start) = start {
-            for (i, chains) in chains.iter_mut().enumerate() {
-                for (j, chain) in chains.iter_mut().enumerate() {
-                    *chain = V::load_some::<WHOLE>(start.at(row + i, j * V::LANES), n);
-                }
+            for (i, chain) in chains.iter_mut().enumerate() {
+                *chain = R::load_some::<WHOLE>(start.at(row + i, 0), n);
             }
         }
         let (tile, row_step, step) =
@@ -179,7 +246,7 @@ unsafe fn tile<
         let left_start = left.start.wrapping_add(tile);
         // Chains that rest between blocks of depth have left the caches meanwhile, where they are many.
         let ahead = match start {
-            _ if REGISTERS != 2 => Ahead::NOTHING,
+            _ if R::LANES != V::PANEL => Ahead::NOTHING,
             _ if row + ROWS == tiles.rows => tiles.ahead,
             Some(start) if start.stride > 0 => {
                 Ahead { rows: start.from(row + ROWS, 0), n_rows: ROWS.min(tiles.rows - row - ROWS) }
@@ -188,31 +255,21 @@ unsafe fn tile<
         };
         for k in 0..depth {
             ahead.fetch::<V>(k);
-            let mut registers = [V::splat(V::Element::ZERO); REGISTERS];
-            for (j, register) in registers.iter_mut().enumerate() {
-                *register = V::load_some::<WHOLE>(right.at(k, j * V::LANES), n);
-            }
+            let registers = R::load_some::<WHOLE>(right.at(k, 0), n);
             // A row of ones by itself reads nothing.
             let left_column = if ONES && ROWS == 1 { left_start } else { left_start.add(k * step) };
-            for (i, chains) in chains.iter_mut().enumerate() {
-                if ONES && i == ROWS - 1 {
-                    for (chain, register) in chains.iter_mut().zip(registers) {
-                        *chain = register.add(*chain); // one product with 1 and the sum are one rounding too
-                    }
-                    continue;
-                }
-                let factor = V::splat(*left_column.add(i * row_step));
-                for (chain, register) in chains.iter_mut().zip(registers) {
-                    *chain = factor.mul_add(register, *chain);
-                }
+            for (i, chain) in chains.iter_mut().enumerate() {
+                *chain = if ONES && i == ROWS - 1 {
+                    registers.add(*chain) // one product with 1 and the sum are one rounding too
+                } else {
+                    R::splat(*left_column.add(i * row_step)).mul_add(registers, *chain)
+                };
             }
         }
         let has_room = !WHOLE && dense && (tiles.rows - row - ROWS) * n >= V::LANES;
-        for (i, chains) in chains.iter().enumerate() {
-            for (j, chain) in chains.iter().enumerate() {
-                let to = rest.at(row + i, j * V::LANES);
-                if has_room { chain.store(to) } else { chain.store_some::<WHOLE>(to, n) }
-            }
+        for (i, chain) in chains.iter().enumerate() {
+            let to = rest.at(row + i, 0);
+            if has_room { chain.store(to) } else { chain.store_some::<WHOLE>(to, n) }
         }
     }
 }

@@ -19,7 +19,7 @@ use super::few_chains::few_chains;
 use super::finish::{AtLevel, AtRest, Finish, FinishAll, Finishes};
 use super::level::{Kernel, Level};
 use super::matrix::Rows;
-use super::micro_kernel::{Left, Tiles, registers};
+use super::micro_kernel::{Left, Panel, Tiles};
 use super::pack;
 use super::transpose::Transpose;
 use super::vector::{Element, Vector};
@@ -263,20 +263,21 @@ unsafe fn block<V: Vector>(
         let mut column = 0;
         while column < columns {
             // Copies come in panels of two, also where the last block of rows has few.
-            let registers = registers((columns - column) / V::LANES, if has_copies { usize::MAX } else { rows.len() });
-            let n = (columns - column).min(V::LANES);
+            let n_rows = if has_copies { usize::MAX } else { rows.len() };
+            let panel = Panel::next::<V>(columns - column, n_rows, blocks.copy_left);
+            let n = panel.columns::<V>();
             let right = match product.right {
                 Operand::Rows(right) if !blocks.copy_right => right.from(depth.start, column),
                 from => {
                     let kept = if blocks.rows < product.rows { column / width } else { 0 };
-                    let panel = copy.add(kept * width * depth.len());
+                    let copy = copy.add(kept * width * depth.len());
                     if rows.start == 0 && column.is_multiple_of(width) {
-                        pack_panel::<V>(from, depth.clone(), column..columns.min(column + width), panel);
+                        pack_panel::<V>(from, depth.clone(), column..columns.min(column + width), copy);
                     }
-                    Rows { start: panel.cast_const().add(column % width), stride: width }
+                    Rows { start: copy.cast_const().add(column % width), stride: width }
                 }
             };
-            let rest = resting_place::<V>(product, at_rest, (rows.start, column), registers);
+            let rest = resting_place::<V>(product, at_rest, (rows.start, column), n);
             let start = match product.start {
                 _ if depth.start > 0 => Some(rest.as_const()),
                 start => start.map(|start| start.from(0, column)),
@@ -284,19 +285,19 @@ unsafe fn block<V: Vector>(
             let ahead = ahead::<V>(product, blocks, right, (rows.clone(), column), depth.clone());
             let ones = finishes.sums.is_some();
             let dense = n == columns && rest.stride == n && depth.start == 0;
-            let tiles = Tiles { rows: rows.len(), depth: depth.len(), left, right, ahead, start, rest, n, ones, dense };
-            tiles.run_with::<V>(registers, blocks.copy_left);
+            let tiles =
+                Tiles { rows: rows.len(), depth: depth.len(), left, right, ahead, start, rest, panel, ones, dense };
+            tiles.run::<V>(blocks.copy_left);
             if depth.end == product.depth {
-                let width = if n < V::LANES { n } else { registers * V::LANES };
                 let (mut rows, rest) = (rows.clone(), rest.as_const());
                 if let Some(sums) = finishes.sums {
                     rows.end -= 1;
                     let rest = rest.from(rows.len(), 0);
-                    sums.finish_all(AtRest { rest, rows: 0..1, column, width });
+                    sums.finish_all(AtRest { rest, rows: 0..1, column, width: n });
                 }
-                finishes.all.finish_all(AtRest { rest, rows, column, width });
+                finishes.all.finish_all(AtRest { rest, rows, column, width: n });
             }
-            column += registers * V::LANES;
+            column += n;
         }
     }
 }
@@ -312,15 +313,16 @@ unsafe fn resting_place<V: Vector>(
     product: &Product<V::Element>,
     workspace: *mut V::Element,
     (row, column): (usize, usize),
-    registers: usize,
+    columns: usize,
 ) -> Rows<*mut V::Element> {
     // SAFETY: the caller's contract.
     unsafe {
         match product.rest {
             Some(outputs) => Rows { start: outputs.at(row, column), ..outputs },
             None if product.depth <= KC => {
-                debug_assert!(registers * V::LANES <= rest_width::<V>(product.columns), "more than has room");
-                Rows { start: workspace, stride: registers * V::LANES }
+                let stride = columns.next_multiple_of(V::LANES);
+                debug_assert!(stride <= rest_width::<V>(product.columns), "more than has room");
+                Rows { start: workspace, stride }
             }
             None => {
                 let all = Rows { start: workspace, stride: rest_stride::<V>(product.columns) };

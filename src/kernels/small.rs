@@ -16,7 +16,7 @@ use super::finish::{AtRest, Finishing};
 use super::layout::{Layout, Place, TOO_LARGE};
 use super::level::{Kernel, Level};
 use super::matrix::{Matrix, Rows};
-use super::micro_kernel::{Left, Tiles, registers};
+use super::micro_kernel::{Left, Panel, Tiles};
 use super::optimizer::{Advance, Descent, with_rule};
 use super::transpose::transpose_weights;
 use super::update::Descend;
@@ -152,11 +152,10 @@ impl<T: Element> Kernel<T> for Panels<T> {
         // SAFETY: the panels cover the columns of the operands, for which the maker vouches.
         unsafe {
             while column < columns {
-                let registers = registers((columns - column) / V::LANES, tiles.rows);
-                tiles.n = (columns - column).min(V::LANES);
-                tiles.dense = tiles.n == columns && tiles.rest.stride == columns;
-                tiles.run_with::<V>(registers, false);
-                let done = registers * V::LANES;
+                tiles.panel = Panel::next::<V>(columns - column, tiles.rows, false);
+                let done = tiles.panel.columns::<V>();
+                tiles.dense = done == columns && tiles.rest.stride == columns;
+                tiles.run::<V>(false);
                 column += done;
                 if column < columns {
                     tiles.right.start = tiles.right.start.add(done);
@@ -216,7 +215,7 @@ impl<T: Element> Kernel<T> for ForwardPass<'_, T> {
                     ahead: Ahead::NOTHING,
                     start: Some(biases),
                     rest: out,
-                    n: 0,
+                    panel: Panel::Lanes(0),
                     ones: false,
                     dense: false,
                 };
@@ -264,7 +263,7 @@ impl<T: Element> Kernel<T> for InputGradients<'_, T> {
                     ahead: Ahead::NOTHING,
                     start: None,
                     rest: out,
-                    n: 0,
+                    panel: Panel::Lanes(0),
                     ones: false,
                     dense: false,
                 };
@@ -337,7 +336,8 @@ impl<T: Element, A: Advance> Kernel<T> for Step<'_, T, A> {
         let rows = layer.n_inputs + 1;
         let mut column = 0;
         while column < layer.width {
-            let registers = if layer.width - column >= V::PANEL { 2 } else { 1 };
+            let panel = Panel::next::<V>(layer.width - column, usize::MAX, false);
+            let width = panel.columns::<V>();
             // A rule without states has none, and no place in them is touched.
             let places =
                 places.map(|all| Rows { start: all.wrapping_add(layer.parameters + column), stride: layer.stride });
@@ -350,17 +350,16 @@ impl<T: Element, A: Advance> Kernel<T> for Step<'_, T, A> {
                     right: Rows { start: deltas.as_ptr().add(layer.rows + column), stride: layer.width },
                     ahead: Ahead::NOTHING,
                     start: None,
-                    rest: Rows { start: workspace, stride: registers * V::LANES },
-                    n: (layer.width - column).min(V::LANES),
+                    rest: Rows { start: workspace, stride: width },
+                    panel,
                     ones: true,
                     dense: false,
                 };
-                tiles.run_with::<V>(registers, false);
+                tiles.run::<V>(false);
                 let finish = &Descend::<T, A, false>::new(descent, places);
-                let width = if tiles.n < V::LANES { tiles.n } else { registers * V::LANES };
                 Finishing { finish, chains: AtRest::all(tiles.rest.as_const(), rows, width) }.run::<V>();
             }
-            column += registers * V::LANES;
+            column += width;
         }
     }
 }

@@ -253,7 +253,7 @@ pub trait Vector: Arithmetic {
 /// functions that are longer than what the CPU looks ahead (the sigmoid of 8 numbers of `f64` takes 17 cycles at avx2
 /// instead of 27).
 #[derive(Clone, Copy)]
-pub(super) struct Pair<V>(pub(super) V, pub(super) V);
+pub(super) struct Pair<V, W = V>(pub(super) V, pub(super) W);
 
 macro_rules! on_both {
     ($($method:ident($($argument:ident),*);)*) => {$(
@@ -265,9 +265,9 @@ macro_rules! on_both {
     )*};
 }
 
-impl<V: Arithmetic> Arithmetic for Pair<V> {
+impl<V: Arithmetic, W: Arithmetic<Element = V::Element>> Arithmetic for Pair<V, W> {
     type Element = V::Element;
-    const LANES: usize = 2 * V::LANES;
+    const LANES: usize = V::LANES + W::LANES;
 
     on_both! {
         add(other);
@@ -294,13 +294,13 @@ impl<V: Arithmetic> Arithmetic for Pair<V> {
     #[inline(always)]
     unsafe fn splat(x: V::Element) -> Self {
         // SAFETY: the same contract.
-        unsafe { Self(V::splat(x), V::splat(x)) }
+        unsafe { Self(V::splat(x), W::splat(x)) }
     }
 
     #[inline(always)]
     unsafe fn load(from: *const V::Element) -> Self {
         // SAFETY: the pointer is valid for the lanes of both.
-        unsafe { Self(V::load(from), V::load(from.add(V::LANES))) }
+        unsafe { Self(V::load(from), W::load(from.add(V::LANES))) }
     }
 
     #[inline(always)]
@@ -308,9 +308,9 @@ impl<V: Arithmetic> Arithmetic for Pair<V> {
         // SAFETY: the pointer is valid for n lanes: all of the first and the rest of the second, or some of the first.
         unsafe {
             match n.checked_sub(V::LANES) {
-                None => Self(V::load_first(from, n), V::splat(V::Element::ZERO)),
-                Some(0) => Self(V::load(from), V::splat(V::Element::ZERO)),
-                Some(n) => Self(V::load(from), V::load_first(from.add(V::LANES), n)),
+                None => Self(V::load_first(from, n), W::splat(V::Element::ZERO)),
+                Some(0) => Self(V::load(from), W::splat(V::Element::ZERO)),
+                Some(n) => Self(V::load(from), W::load_first(from.add(V::LANES), n)),
             }
         }
     }

@@ -45,6 +45,9 @@ impl Aim {
     }
 }
 
+/// Registers of a row of outputs up to which a half at its end is one by itself: of more it would be a sixteenth of the work or less.
+const MOST_HALVED: usize = 8;
+
 /// What the jobs know of the network.
 #[derive(Debug)]
 pub(super) struct Passes {
@@ -68,7 +71,7 @@ pub(super) struct Passes {
 impl Passes {
     pub(super) fn of<T: Element>(network: &Network<T>, n_samples: usize, settings: &Settings) -> Result<Self, Error> {
         let layers = network.layers().to_vec();
-        let widths: Vec<_> = layers.iter().map(|layer| Self::width(layer, n_samples)).collect();
+        let widths: Vec<_> = layers.iter().map(|layer| Self::width::<T>(layer, n_samples)).collect();
         let strides: Vec<_> = widths.iter().map(|width| stride_of::<T>(*width, n_samples)).collect();
         let (mut starts, mut derivatives) = (vec![0_usize], vec![0_usize]);
         for (i, (layer, stride)) in layers.iter().zip(&strides).enumerate() {
@@ -82,11 +85,15 @@ impl Passes {
         Ok(Self { level: network.level(), layers, widths, strides, starts, derivatives, loss, dropout, n_samples })
     }
 
-    /// Whole registers, but of many samples' outputs that fill half of one or less a power of two: their rows then lie without
-    /// gaps, and are finished as one long row.
-    fn width(layer: &Dense, n_samples: usize) -> usize {
-        let width = layer.n_outputs().next_power_of_two();
-        if n_samples > 1 && width < layer.width() { width } else { layer.width() }
+    /// The outputs rounded up to whole registers, for a single sample. For many to halves of registers, where these are few, and to a
+    /// power of two below half of one: their rows lie without gaps, and are finished as one long row.
+    fn width<T: Element>(layer: &Dense, n_samples: usize) -> usize {
+        let (n_outputs, whole) = (layer.n_outputs(), layer.width());
+        if n_samples == 1 || whole > MOST_HALVED * layer.level().lanes::<T>() {
+            return whole;
+        }
+        let half = layer.level().half_lanes::<T>();
+        if n_outputs < half { n_outputs.next_power_of_two().min(whole) } else { n_outputs.next_multiple_of(half) }
     }
 
     /// Numbers of all activations, and of all deltas.

@@ -12,6 +12,7 @@ mod gradients;
 mod small;
 mod steps;
 
+use std::iter::once;
 use std::ops::Range;
 
 use super::batches::Batch;
@@ -25,7 +26,7 @@ use crate::kernels::online::Online;
 use crate::kernels::small::Small;
 use crate::kernels::{Buffer, Element, Matrix, MatrixMut, zeros};
 use crate::network::Network;
-use crate::parallel::{self, Parts};
+use crate::parallel::{self, Partition, Parts};
 
 /// Steps of up to a given number of samples through networks of one shape.
 #[derive(Debug)]
@@ -46,8 +47,10 @@ pub struct Plan<T> {
     /// other steps.
     online: Option<Online<T>>,
     of_steps: Buffer<T>,
-    /// For batches of one job through a small network: all layers of a pass or of an exact step in one kernel.
+    /// For batches through a small network that one thread takes as one job: all layers of a pass or of an exact step in one kernel;
+    /// and the parts of `numbers` of that job.
     small: Option<Small<T>>,
+    of_one_job: Partition,
 }
 
 /// What the last pass was.
@@ -93,10 +96,11 @@ impl<T: Element> Plan<T> {
         let too_large = Error::OutOfMemory { numbers: usize::MAX };
         let rounds = Rounds::of::<T>(&passes, n_samples, &settings);
         let online = passes.online::<T>(rounds.threads);
-        let is_one_job = rounds.threads == 1 && rounds.samples.len() == 1;
-        let small = if is_one_job { passes.small::<T>() } else { None };
+        let has_one_job = rounds.has_one_job_alone::<T>(&passes, n_samples);
+        let small = if has_one_job { passes.small::<T>() } else { None };
         let workspace = rounds.of_workspaces.end().max(small.as_ref().map_or(0, Small::workspace));
         let stored = settings.stores_gradients.then(|| Stored::of(network)).transpose()?;
+        let of_one_job = Partition::new(once(passes.parts(&(0..n_samples))));
         Ok(Self {
             n_samples,
             passed: Passed { aim: Aim::Predictions, n_samples: 0, online: false, back: false },
@@ -110,6 +114,7 @@ impl<T: Element> Plan<T> {
             rounds,
             online,
             small,
+            of_one_job,
         })
     }
 
@@ -181,7 +186,7 @@ impl<T: Element> Plan<T> {
             self.errors[0] = 2.0 * loss; // half of it is what was taken
             return loss;
         }
-        if self.small.is_some() {
+        if self.is_small() {
             return self.run_small(parameters, x, (aim, back), batch);
         }
         let mut layer = 0;
@@ -212,6 +217,11 @@ impl<T: Element> Plan<T> {
             self.way_back(alone, parameters, x.rows());
         }
         batch.map_or(0.0, |batch| self.settings.loss.of_batch(&self.errors[..x.rows()], batch.y.columns()))
+    }
+
+    /// Whether the next pass or step is taken by the kernels of a small network.
+    fn is_small(&self) -> bool {
+        self.small.is_some() && self.rounds.threads == 1
     }
 
     fn assert_is_for(&self, n_samples: usize) {

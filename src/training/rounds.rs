@@ -17,7 +17,7 @@ use crate::parallel::{Part, Partition, Threads};
 /// The jobs of a step.
 #[derive(Debug)]
 pub(super) struct Rounds {
-    /// Those that take part: all, or where there is a pace, as the last step had it.
+    /// Those that take part: all that are sure to pay, or where there is a pace, as the last step had it.
     pub(super) threads: usize,
     /// Whether they pay, where it depends on how fast they reach each other.
     pace: Option<Pace>,
@@ -76,7 +76,7 @@ impl Rounds {
             products.saturating_add(layer.width().saturating_mul(WORK_PER_OUTPUT))
         };
         let work = passes.layers.iter().map(of_layer).fold(0, usize::saturating_add).saturating_mul(n_samples);
-        let threads = settings.threads.for_work(work);
+        let threads = settings.threads.for_tried_work(work);
         let paces = threads > 1 && matches!(settings.threads, Threads::AtMost(_)) && work < MOST_PACED;
         let samples = Self::samples::<T>(passes, n_samples, threads);
         let columns = |layer| {
@@ -94,7 +94,7 @@ impl Rounds {
         let shared = (&forward[..], &way_back[..]);
         let workspace = Self::workspace::<T>(passes, n_samples, &samples, shared, &updates).next_multiple_of(line);
         Self {
-            threads,
+            threads: settings.threads.for_work(work),
             pace: paces.then(|| Pace::new(threads)),
             began: None,
             of_numbers: Partition::new(of_numbers),
@@ -107,6 +107,11 @@ impl Rounds {
             way_back,
             updates,
         }
+    }
+
+    /// Whether all samples would be one job of one thread, which some steps are taken on: all, or those of a trial.
+    pub(super) fn has_one_job_alone<T: Element>(&self, passes: &Passes, n_samples: usize) -> bool {
+        (self.threads == 1 || self.pace.is_some()) && Self::samples::<T>(passes, n_samples, 1).len() == 1
     }
 
     /// A step begins. (One that is not taken, or in another way, never ends; the next one begins anew.)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ironprop::kernels::{Activation, Level, Matrix};
 use ironprop::network::{Network, init};
 use ironprop::parallel::Threads;
-use ironprop::training::{Batch, Optimizer, Options, Pace, Plan, Rate, Settings};
+use ironprop::training::{Batch, Gradient, Optimizer, Options, Pace, Plan, Rate, Settings};
 
 use super::training_agrees::numbers;
 
@@ -51,17 +51,36 @@ fn threads_that_do_not_pay_are_left_until_they_do() {
 }
 
 #[test]
+fn threads_are_tried_for_less_work_than_they_are_sure_to_pay_for() {
+    for most in 1..=5 {
+        let (threads, mut before) = (Threads::AtMost(most), 1);
+        for operations in [0, 100_000, 1_000_000, 1_900_000, 2_000_000, 3_000_000, 20_000_000, usize::MAX] {
+            let (sure, tried) = (threads.for_work(operations), threads.for_tried_work(operations));
+            assert!(before <= tried && sure <= tried && tried <= most.min(sure.max(2)), "{most}: {operations}");
+            before = tried;
+        }
+        assert_eq!(threads.for_tried_work(100_000), 1, "a small step");
+        assert_eq!((threads.for_work(1_900_000), threads.for_tried_work(1_900_000)), (1, most.min(2)));
+        assert_eq!(Threads::Exactly(most).for_tried_work(0), most, "what was asked for");
+    }
+}
+
+#[test]
 fn trials_do_not_change_a_number() {
-    let (sizes, n_samples) = ([17, 64, 64, 6], 64);
-    let (x, y) = (numbers::<f32>(n_samples * 17, 1.3), numbers::<f32>(n_samples * 6, 0.7));
-    let batch = Batch { x: Matrix::packed(&x, n_samples, 17), y: Matrix::packed(&y, n_samples, 6), weights: None };
-    let run = |threads| {
-        let mut network = Network::<f32>::new(&sizes, &[Activation::Tanh; 3], Level::current().unwrap()).unwrap();
-        init::initialize(&mut network, &[init::Scheme::GlorotNormal; 3], 3);
-        let mut optimizer = Optimizer::new(Options::sgd(1e-3), &network).unwrap();
-        let mut plan = Plan::new(&network, n_samples, Settings::exact(threads)).unwrap();
-        let step = |_| plan.step(&mut network, &mut optimizer, batch, Rate::Scheduled(1.0)).to_bits();
-        (0..150).map(step).collect::<Vec<_>>()
-    };
-    assert_eq!(run(Threads::AtMost(2)), run(Threads::Exactly(1)));
+    for (gradient, n_samples) in [(Gradient::Exact, 64), (Gradient::Exact, 41), (Gradient::Notebook, 64)] {
+        let (x, y) = (numbers::<f32>(n_samples * 17, 1.3), numbers::<f32>(n_samples * 6, 0.7));
+        let batch = Batch { x: Matrix::packed(&x, n_samples, 17), y: Matrix::packed(&y, n_samples, 6), weights: None };
+        let run = |threads| {
+            let (sizes, level) = ([17, 64, 64, 6], Level::current().unwrap());
+            let mut network = Network::<f32>::new(&sizes, &[Activation::Tanh; 3], level).unwrap();
+            init::initialize(&mut network, &[init::Scheme::GlorotNormal; 3], 3);
+            let mut optimizer = Optimizer::new(Options::sgd(1e-3), &network).unwrap();
+            let settings = Settings { gradient, ..Settings::exact(threads) };
+            let mut plan = Plan::new(&network, 64, settings).unwrap(); // some batches are smaller
+            let step = |_| plan.step(&mut network, &mut optimizer, batch, Rate::Scheduled(1.0)).to_bits();
+            let losses = (0..150).map(step).collect::<Vec<_>>();
+            (losses, network.buffer().as_slice().iter().map(|number| number.to_bits()).collect::<Vec<_>>())
+        };
+        assert_eq!(run(Threads::AtMost(2)), run(Threads::Exactly(1)), "{gradient:?}, {n_samples} samples");
+    }
 }

@@ -14,7 +14,7 @@ use std::ptr::null_mut;
 use std::slice;
 
 use super::levels;
-use super::small_networks::places;
+use super::small_networks::{paddings, places};
 use ironprop::kernels::layout::Layout;
 use ironprop::kernels::online::{Online, Pauses, Steps};
 use ironprop::kernels::small::Small;
@@ -200,11 +200,10 @@ impl Case {
         elementwise::derive(self.level, activation, z.all(), out.all_mut());
     }
 
-    /// A network of these widths for so many samples, whose rows are padded to whole registers or not at all.
-    fn layout<T: Element>(&self, sizes: &[usize], activation: Activation, n_samples: usize, padded: bool) -> Layout {
-        let lanes = self.level.lanes::<T>();
-        let registers = (if padded { lanes } else { 1 }, lanes);
-        Layout::new(places(sizes, n_samples, registers, &[activation]), n_samples)
+    /// A network of these widths for so many samples, whose rows are padded to multiples of so many numbers.
+    fn layout<T: Element>(&self, sizes: &[usize], activation: Activation, n_samples: usize, padding: usize) -> Layout {
+        let padding = (padding, self.level.lanes::<T>());
+        Layout::new(places(sizes, n_samples, padding, &[activation]), n_samples)
     }
 
     /// All numbers of such a network: parameters, activations, deltas.
@@ -214,7 +213,7 @@ impl Case {
 
     /// One sample through a network of these widths.
     fn online<T: Element>(&self, sizes: &[usize], activation: Activation) {
-        let layout = self.layout::<T>(sizes, activation, 1, true);
+        let layout = self.layout::<T>(sizes, activation, 1, self.level.lanes::<T>());
         let [mut parameters, mut activations, mut deltas] = self.of_layout::<T>(&layout);
         let online = Online::<T>::new(self.level, layout);
         let (x, y) = (self.numbers::<T>(sizes[0]), self.numbers(sizes[sizes.len() - 1]));
@@ -237,14 +236,14 @@ impl Case {
 
     /// Some samples through a network of these widths.
     fn small<T: Element>(&self, sizes: &[usize], activation: Activation, n_samples: usize) {
-        for padded in [true, false] {
-            let layout = self.layout::<T>(sizes, activation, n_samples, padded);
+        for padding in paddings::<T>(self.level) {
+            let layout = self.layout::<T>(sizes, activation, n_samples, padding);
             let [mut parameters, mut activations, mut deltas] = self.of_layout::<T>(&layout);
             let small = Small::<T>::new(self.level, layout);
             let (gap, n) = (n_samples % 3, n_samples - n_samples / 4);
             let x = self.rows::<T>(n, sizes[0], sizes[0] + gap);
             let x = Matrix::new(x.all(), n, sizes[0], sizes[0] + gap);
-            let (size, n_layers) = ((sizes, activation, n_samples, padded), sizes.len() - 1);
+            let (size, n_layers) = ((sizes, activation, n_samples, padding), sizes.len() - 1);
             let mut workspace = self.workspace(small.workspace());
             self.say("small forward pass", size);
             small.forward_pass(x, parameters.all(), activations.all_mut());

@@ -43,7 +43,7 @@ impl<T: Element> Plan<T> {
         small.forward_pass(x, parameters, activations);
         let Some(batch) = batch else { return 0.0 };
         let n = x.rows();
-        let numbers = self.rounds.of_numbers.split(self.numbers.as_mut_slice());
+        let numbers = self.of_one_job.split(self.numbers.as_mut_slice());
         let sum = self.passes.errors((aim, n), batch, &mut numbers.take(0), &mut self.errors[..n]);
         if back {
             let OfSmall { small, n_layers, activations, deltas, workspace } = self.of_small();

@@ -37,7 +37,7 @@ impl<T: Element> Plan<T> {
             self.gradient_round(batch.x, stored.gradients.as_mut_slice());
             stored.step((&self.passes, &mut self.rounds), network, optimizer, &descent, bound);
             self.stored = Some(stored);
-        } else if self.small.is_some() && descent.penalty.is_none() {
+        } else if self.is_small() && descent.penalty.is_none() {
             self.update_small((network, optimizer), batch.x, &descent);
         } else {
             for round in 0..self.rounds.updates.len() {
