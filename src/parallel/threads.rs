@@ -13,9 +13,9 @@ pub const MOST_THREADS: usize = 64;
 /// (AMD Zen 3).
 const WORTH_A_THREAD: usize = 1_000_000;
 
-/// The same from which on it is worth a trial whether two pay, together: where they are near, two cores took 0.7 to 0.85 of the time of
-/// one for 65 samples of 32-32-32 (0.96 million operations), 0.66 for 127 (AMD Zen 4).
-const WORTH_A_TRIAL: usize = 900_000;
+/// The same of a step of two from which on it is worth a trial whether they pay: for 45 samples of 32-32-32 (0.67 million operations) they
+/// took 0.8 to 0.9 of the time of one, for 33 (0.49 million) 0.95 to 1.05, while the cores were near (AMD Zen 4).
+const WORTH_A_TRIAL: usize = 600_000;
 
 /// How many threads take part in a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -37,10 +37,10 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// That of so many threads, which is not known yet.
+    /// That of so many threads, which is not known yet: until the first trial all take part, or the caller is alone.
     #[must_use]
-    pub fn new(threads: usize) -> Self {
-        Self { most: threads, alone: false, period: LEAST, left: LEAST, took: [[Duration::ZERO; TIMED]; 2] }
+    pub fn new(threads: usize, alone: bool) -> Self {
+        Self { most: threads, alone, period: LEAST, left: LEAST, took: [[Duration::ZERO; TIMED]; 2] }
     }
 
     fn is_the_other_way(&self) -> bool {

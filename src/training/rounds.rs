@@ -76,7 +76,7 @@ impl Rounds {
             products.saturating_add(layer.width().saturating_mul(WORK_PER_OUTPUT))
         };
         let work = passes.layers.iter().map(of_layer).fold(0, usize::saturating_add).saturating_mul(n_samples);
-        let threads = settings.threads.for_tried_work(work);
+        let (sure, threads) = (settings.threads.for_work(work), settings.threads.for_tried_work(work));
         let paces = threads > 1 && matches!(settings.threads, Threads::AtMost(_)) && work < MOST_PACED;
         let samples = Self::samples::<T>(passes, n_samples, threads);
         let columns = |layer| {
@@ -94,8 +94,8 @@ impl Rounds {
         let shared = (&forward[..], &way_back[..]);
         let workspace = Self::workspace::<T>(passes, n_samples, &samples, shared, &updates).next_multiple_of(line);
         Self {
-            threads: settings.threads.for_work(work),
-            pace: paces.then(|| Pace::new(threads)),
+            threads: sure,
+            pace: paces.then(|| Pace::new(threads, sure == 1)),
             began: None,
             of_numbers: Partition::new(of_numbers),
             of_errors: Partition::new(samples.iter().map(|rows| once(rows.clone()))),
