@@ -13,7 +13,7 @@ pub struct Place {
     /// What makes activations of the pre-activations.
     pub activation: Activation,
     /// Numbers of a sample's row: those of the output, and padding. Padding of deltas, and of parameters after a step, is zero, or NaN
-    /// where a delta was infinite: no number of a layer comes of it.
+    /// where a delta was infinite once: no number of a layer comes of it.
     pub width: usize,
     /// Numbers from one row of its parameters to the next.
     pub stride: usize,

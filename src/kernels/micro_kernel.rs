@@ -230,7 +230,7 @@ unsafe fn tile<
     row: usize,
 ) {
     let &Tiles { depth, left, right, start, rest, panel, dense, .. } = tiles;
-    let n = panel.columns::<V>();
+    let n = if WHOLE { R::LANES } else { panel.columns::<V>() };
     // SAFETY: every index below is a row, a step or a column of the operands, which the caller vouches for.
     unsafe {
         let mut chains = [R::splat(V::Element::ZERO); ROWS];

@@ -93,7 +93,7 @@ impl Passes {
             return whole;
         }
         let half = layer.level().half_lanes::<T>();
-        if n_outputs < half { n_outputs.next_power_of_two().min(whole) } else { n_outputs.next_multiple_of(half) }
+        if n_outputs < half { n_outputs.next_power_of_two() } else { n_outputs.next_multiple_of(half) }
     }
 
     /// Numbers of all activations, and of all deltas.

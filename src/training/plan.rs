@@ -12,7 +12,6 @@ mod gradients;
 mod small;
 mod steps;
 
-use std::iter::once;
 use std::ops::Range;
 
 use super::batches::Batch;
@@ -23,10 +22,10 @@ use super::settings::{Gradient, Settings};
 use super::stored::Stored;
 use crate::error::Error;
 use crate::kernels::online::Online;
-use crate::kernels::small::Small;
 use crate::kernels::{Buffer, Element, Matrix, MatrixMut, zeros};
 use crate::network::Network;
-use crate::parallel::{self, Partition, Parts};
+use crate::parallel::{self, Parts};
+use small::OneJob;
 
 /// Steps of up to a given number of samples through networks of one shape.
 #[derive(Debug)]
@@ -47,10 +46,8 @@ pub struct Plan<T> {
     /// other steps.
     online: Option<Online<T>>,
     of_steps: Buffer<T>,
-    /// For batches through a small network that one thread takes as one job: all layers of a pass or of an exact step in one kernel;
-    /// and the parts of `numbers` of that job.
-    small: Option<Small<T>>,
-    of_one_job: Partition,
+    /// For batches through a small network that one thread takes as one job: all layers of a pass or of an exact step in one kernel.
+    small: Option<OneJob<T>>,
 }
 
 /// What the last pass was.
@@ -94,13 +91,12 @@ impl<T: Element> Plan<T> {
         settings.assert_fit(network);
         let passes = Passes::of(network, n_samples, &settings)?;
         let too_large = Error::OutOfMemory { numbers: usize::MAX };
-        let rounds = Rounds::of::<T>(&passes, n_samples, &settings);
+        let small = Rounds::are_one_job::<T>(&passes, n_samples).then(|| passes.small::<T>()).flatten();
+        let rounds = Rounds::of::<T>(&passes, n_samples, &settings, small.is_some());
+        let small = small.filter(|_| rounds.has_steps_of_one()).map(|kernels| OneJob::new(kernels, &passes));
         let online = passes.online::<T>(rounds.threads);
-        let has_one_job = rounds.has_one_job_alone::<T>(&passes, n_samples);
-        let small = if has_one_job { passes.small::<T>() } else { None };
-        let workspace = rounds.of_workspaces.end().max(small.as_ref().map_or(0, Small::workspace));
+        let workspace = rounds.of_workspaces.end().max(small.as_ref().map_or(0, OneJob::workspace));
         let stored = settings.stores_gradients.then(|| Stored::of(network)).transpose()?;
-        let of_one_job = Partition::new(once(passes.parts(&(0..n_samples))));
         Ok(Self {
             n_samples,
             passed: Passed { aim: Aim::Predictions, n_samples: 0, online: false, back: false },
@@ -114,7 +110,6 @@ impl<T: Element> Plan<T> {
             rounds,
             online,
             small,
-            of_one_job,
         })
     }
 

@@ -17,7 +17,7 @@ use crate::parallel::{Part, Partition, Threads};
 /// The jobs of a step.
 #[derive(Debug)]
 pub(super) struct Rounds {
-    /// Those that take part: all that are sure to pay, or where there is a pace, as the last step had it.
+    /// Those that take part: as many as are sure to pay, and where there is a pace, from the first step on as the last one had it.
     pub(super) threads: usize,
     /// Whether they pay, where it depends on how fast they reach each other.
     pace: Option<Pace>,
@@ -69,14 +69,17 @@ const WORK_PER_OUTPUT: usize = 40;
 const MOST_PACED: usize = 64_000_000;
 
 impl Rounds {
-    pub(super) fn of<T: Element>(passes: &Passes, n_samples: usize, settings: &Settings) -> Self {
+    /// The jobs of steps of at most so many samples. Threads are tried for little work only if a step that one of them takes alone
+    /// has `kernels` of its own: it would lose by jobs that are cut for two.
+    pub(super) fn of<T: Element>(passes: &Passes, n_samples: usize, settings: &Settings, kernels: bool) -> Self {
         let n = passes.layers.len();
         let of_layer = |layer: &Dense| {
             let products = layer.n_inputs().saturating_mul(layer.width()).saturating_mul(6);
             products.saturating_add(layer.width().saturating_mul(WORK_PER_OUTPUT))
         };
         let work = passes.layers.iter().map(of_layer).fold(0, usize::saturating_add).saturating_mul(n_samples);
-        let (sure, threads) = (settings.threads.for_work(work), settings.threads.for_tried_work(work));
+        let sure = settings.threads.for_work(work);
+        let threads = if kernels { settings.threads.for_tried_work(work) } else { sure };
         let paces = threads > 1 && matches!(settings.threads, Threads::AtMost(_)) && work < MOST_PACED;
         let samples = Self::samples::<T>(passes, n_samples, threads);
         let columns = |layer| {
@@ -109,9 +112,14 @@ impl Rounds {
         }
     }
 
-    /// Whether all samples would be one job of one thread, which some steps are taken on: all, or those of a trial.
-    pub(super) fn has_one_job_alone<T: Element>(&self, passes: &Passes, n_samples: usize) -> bool {
-        (self.threads == 1 || self.pace.is_some()) && Self::samples::<T>(passes, n_samples, 1).len() == 1
+    /// Whether one thread takes some steps, or all.
+    pub(super) fn has_steps_of_one(&self) -> bool {
+        self.threads == 1 || self.pace.is_some()
+    }
+
+    /// Whether all samples are one job where there is one thread.
+    pub(super) fn are_one_job<T: Element>(passes: &Passes, n_samples: usize) -> bool {
+        Self::samples::<T>(passes, n_samples, 1).len() == 1
     }
 
     /// A step begins. (One that is not taken, or in another way, never ends; the next one begins anew.)

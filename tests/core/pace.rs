@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ironprop::kernels::{Activation, Level, Matrix};
+use ironprop::kernels::{Activation, Element, Level, Matrix, Rule};
 use ironprop::network::{Network, init};
 use ironprop::parallel::Threads;
 use ironprop::training::{Batch, Gradient, Optimizer, Options, Pace, Plan, Rate, Settings};
@@ -67,24 +67,61 @@ fn threads_are_tried_for_less_work_than_they_are_sure_to_pay_for() {
     }
 }
 
+/// A net, the samples that its plan is for, and those of a batch.
+type Size = (&'static [usize], usize, usize);
+
+/// The bits of what steps, and passes between them, make of a network.
+fn bits((sizes, most, n): Size, options: Options, gradient: Gradient, threads: Threads) -> Vec<u64> {
+    let (n_inputs, n_outputs) = (sizes[0], sizes[sizes.len() - 1]);
+    let (x, y) = (numbers::<f32>(n * n_inputs, 1.3), numbers::<f32>(n * n_outputs, 0.7));
+    let (x, y) = (Matrix::packed(&x, n, n_inputs), Matrix::packed(&y, n, n_outputs));
+    let batch = Batch { x, y, weights: None };
+    let n_layers = sizes.len() - 1;
+    let mut network = Network::<f32>::new(sizes, &vec![Activation::Tanh; n_layers], Level::current().unwrap()).unwrap();
+    init::initialize(&mut network, &vec![init::Scheme::GlorotNormal; n_layers], 3);
+    let mut optimizer = Optimizer::new(options, &network).unwrap();
+    let stores_gradients = options.clip_norm.is_some();
+    let settings = Settings { gradient, stores_gradients, ..Settings::exact(threads) };
+    let (mut plan, mut seen) = (Plan::new(&network, most, settings).unwrap(), Vec::new());
+    for step in 0..75 {
+        if step % 8 == 3 || step > 56 {
+            plan.predict(&network, x.window(0, 1 + step % n));
+            seen.extend(plan.predictions().row(step % n).iter().map(|number| number.to_f64().to_bits()));
+            let mut errors = vec![0.0; n];
+            plan.errors(&network, batch, &mut errors);
+            seen.extend(errors.iter().map(|error| error.to_bits()));
+            seen.push(plan.pass(&network, batch, None).to_bits());
+            plan.update(&mut network, &mut optimizer, batch, Rate::Scheduled(1.0));
+        }
+        seen.push(plan.step(&mut network, &mut optimizer, batch, Rate::Scheduled(1.0)).to_bits());
+    }
+    let mut parameters = vec![0.0; network.n_parameters()];
+    network.pack(network.buffer().as_slice(), &mut parameters);
+    seen.extend(parameters.iter().map(|number| number.to_f64().to_bits()));
+    seen
+}
+
 #[test]
 fn trials_do_not_change_a_number() {
-    // From 64 samples on all threads begin, of 32 the caller is alone at first; some batches are smaller than the plan's.
-    let (exact, notebook) = (Gradient::Exact, Gradient::Notebook);
-    for (gradient, most, n_samples) in [(exact, 64, 64), (exact, 64, 41), (notebook, 64, 64), (exact, 32, 32)] {
-        let (x, y) = (numbers::<f32>(n_samples * 17, 1.3), numbers::<f32>(n_samples * 6, 0.7));
-        let batch = Batch { x: Matrix::packed(&x, n_samples, 17), y: Matrix::packed(&y, n_samples, 6), weights: None };
-        let run = |threads| {
-            let (sizes, level) = ([17, 64, 64, 6], Level::current().unwrap());
-            let mut network = Network::<f32>::new(&sizes, &[Activation::Tanh; 3], level).unwrap();
-            init::initialize(&mut network, &[init::Scheme::GlorotNormal; 3], 3);
-            let mut optimizer = Optimizer::new(Options::sgd(1e-3), &network).unwrap();
-            let settings = Settings { gradient, ..Settings::exact(threads) };
-            let mut plan = Plan::new(&network, most, settings).unwrap();
-            let step = |_| plan.step(&mut network, &mut optimizer, batch, Rate::Scheduled(1.0)).to_bits();
-            let losses = (0..150).map(step).collect::<Vec<_>>();
-            (losses, network.buffer().as_slice().iter().map(|number| number.to_bits()).collect::<Vec<_>>())
-        };
-        assert_eq!(run(Threads::AtMost(2)), run(Threads::Exactly(1)), "{gradient:?}, {n_samples} of {most} samples");
+    let sizes: [Size; 6] = [
+        (&[17, 64, 64, 6], 64, 64),
+        (&[17, 64, 64, 6], 64, 41),
+        (&[17, 64, 64, 6], 32, 32), // alone at first
+        (&[9, 12, 20, 44, 9], 129, 127),
+        (&[300, 150, 20], 8, 7), // columns that threads share
+        (&[320, 320, 9], 1, 1),  // steps that follow each other in one kernel
+    ];
+    let sgd = Options::sgd(1e-3);
+    let adam = Options { rule: Rule::Adam, numbers: [0.9, 0.999, 1e-8, 0.0], ..sgd };
+    for size in sizes {
+        for options in [sgd, adam, Options { l2: 1e-3, ..sgd }, Options { clip_norm: Some(0.5), ..sgd }] {
+            for &(name, gradient) in Gradient::ALL {
+                if gradient == Gradient::Notebook && options.clip_norm.is_some() {
+                    continue; // they are never all there at once
+                }
+                let run = |threads| bits(size, options, gradient, threads);
+                assert!(run(Threads::AtMost(2)) == run(Threads::Exactly(1)), "{size:?}, {options:?}, {name}");
+            }
+        }
     }
 }

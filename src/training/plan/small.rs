@@ -1,14 +1,37 @@
 //! The passes and steps of a `Plan` whose network is small: all layers in one kernel, but for the notebook's gradient, which goes from
 //! layer to layer.
 
+use std::iter::once;
+
 use super::Plan;
 use crate::kernels::small::Small;
 use crate::kernels::{Descent, Element, Matrix};
 use crate::network::Network;
+use crate::parallel::Partition;
 use crate::training::batches::Batch;
 use crate::training::optimizer::Optimizer;
-use crate::training::passes::Aim;
+use crate::training::passes::{Aim, Passes};
 use crate::training::settings::Gradient;
+
+const NOT_SMALL: &str = "the plan of a small network";
+
+/// All samples as one job: its kernels, and its parts of the plan's `numbers`.
+#[derive(Debug)]
+pub(super) struct OneJob<T> {
+    kernels: Small<T>,
+    of_numbers: Partition,
+}
+
+impl<T: Element> OneJob<T> {
+    pub(super) fn new(kernels: Small<T>, passes: &Passes) -> Self {
+        Self { kernels, of_numbers: Partition::new(once(passes.parts(&(0..passes.n_samples)))) }
+    }
+
+    /// Numbers of workspace that it takes.
+    pub(super) fn workspace(&self) -> usize {
+        self.kernels.workspace()
+    }
+}
 
 /// The kernels, and what they work with.
 struct OfSmall<'a, T> {
@@ -23,7 +46,7 @@ impl<T: Element> Plan<T> {
     fn of_small(&mut self) -> OfSmall<'_, T> {
         let (activations, deltas) = self.passes.activations_and_deltas(self.numbers.as_mut_slice());
         OfSmall {
-            small: self.small.as_ref().expect("the plan of a small network"),
+            small: &self.small.as_ref().expect(NOT_SMALL).kernels,
             n_layers: self.passes.layers.len(),
             activations,
             deltas,
@@ -43,7 +66,7 @@ impl<T: Element> Plan<T> {
         small.forward_pass(x, parameters, activations);
         let Some(batch) = batch else { return 0.0 };
         let n = x.rows();
-        let numbers = self.of_one_job.split(self.numbers.as_mut_slice());
+        let numbers = self.small.as_mut().expect(NOT_SMALL).of_numbers.split(self.numbers.as_mut_slice());
         let sum = self.passes.errors((aim, n), batch, &mut numbers.take(0), &mut self.errors[..n]);
         if back {
             let OfSmall { small, n_layers, activations, deltas, workspace } = self.of_small();
