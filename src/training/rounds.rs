@@ -69,9 +69,9 @@ const WORK_PER_OUTPUT: usize = 40;
 const MOST_PACED: usize = 64_000_000;
 
 impl Rounds {
-    /// The jobs of steps of at most so many samples. Threads are tried for little work only if a step that one of them takes alone
-    /// has `kernels` of its own: it would lose by jobs that are cut for two.
-    pub(super) fn of<T: Element>(passes: &Passes, n_samples: usize, settings: &Settings, kernels: bool) -> Self {
+    /// The jobs of steps of at most so many samples. Threads are tried for little work only where steps of one thread are one kernel
+    /// (`one_kernel.rs`): others would lose by jobs that are cut for two.
+    pub(super) fn of<T: Element>(passes: &Passes, n_samples: usize, settings: &Settings, one_kernel: bool) -> Self {
         let n = passes.layers.len();
         let of_layer = |layer: &Dense| {
             let products = layer.n_inputs().saturating_mul(layer.width()).saturating_mul(6);
@@ -79,7 +79,7 @@ impl Rounds {
         };
         let work = passes.layers.iter().map(of_layer).fold(0, usize::saturating_add).saturating_mul(n_samples);
         let sure = settings.threads.for_work(work);
-        let threads = if kernels { settings.threads.for_tried_work(work) } else { sure };
+        let threads = if one_kernel { settings.threads.for_tried_work(work) } else { sure };
         let paces = threads > 1 && matches!(settings.threads, Threads::AtMost(_)) && work < MOST_PACED;
         let samples = Self::samples::<T>(passes, n_samples, threads);
         let columns = |layer| {

@@ -13,7 +13,7 @@ use crate::training::optimizer::Optimizer;
 use crate::training::passes::{Aim, Passes};
 use crate::training::settings::Gradient;
 
-const NOT_SMALL: &str = "the plan of a small network";
+const OF_SMALL: &str = "the plan of a small network";
 
 /// All samples as one job: its kernels, and its parts of the plan's `numbers`.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl<T: Element> Plan<T> {
     fn of_small(&mut self) -> OfSmall<'_, T> {
         let (activations, deltas) = self.passes.activations_and_deltas(self.numbers.as_mut_slice());
         OfSmall {
-            small: &self.small.as_ref().expect(NOT_SMALL).kernels,
+            small: &self.small.as_ref().expect(OF_SMALL).kernels,
             n_layers: self.passes.layers.len(),
             activations,
             deltas,
@@ -66,7 +66,7 @@ impl<T: Element> Plan<T> {
         small.forward_pass(x, parameters, activations);
         let Some(batch) = batch else { return 0.0 };
         let n = x.rows();
-        let numbers = self.small.as_mut().expect(NOT_SMALL).of_numbers.split(self.numbers.as_mut_slice());
+        let numbers = self.small.as_mut().expect(OF_SMALL).of_numbers.split(self.numbers.as_mut_slice());
         let sum = self.passes.errors((aim, n), batch, &mut numbers.take(0), &mut self.errors[..n]);
         if back {
             let OfSmall { small, n_layers, activations, deltas, workspace } = self.of_small();
