@@ -134,16 +134,10 @@ impl Level {
         }
     }
 
-    /// Numbers in half a register, where there are such; else in one.
+    /// Numbers in half a register (`Vector::Half`), where there are such; else in one.
     #[must_use]
     pub fn half_lanes<T: Element>(self) -> usize {
-        match self.registers {
-            Instructions::Portable => <T::Portable as Vector>::Half::LANES,
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => <T::Avx2 as Vector>::Half::LANES,
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512 => <T::Avx512 as Vector>::Half::LANES,
-        }
+        self.for_rows_of::<T>(1).lanes::<T>()
     }
 
     /// The level for rows of so many numbers: one of narrower registers where half of each would stay empty.
